@@ -116,6 +116,7 @@ impl Action {
     }
 
     /// Makes an action that this one causes: same task, tenant, tier, session, user and trace; its outcome is a reply.
+    #[must_use]
     pub fn child<C: Contract>(&self, context: ExecutionContext, payload: &C) -> Self {
         Self {
             id: ActionId::new(),

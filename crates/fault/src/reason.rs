@@ -140,6 +140,9 @@ reasons! {
     /// The payload is not the one that the action type takes.
     PAYLOAD_MISMATCH = "payload-mismatch", "Payload does not fit the action", InvalidArgument, 400,
         "The type of the Any must be the catalogue's for this action type.";
+    /// The tenant has as many of a thing as its tier allows.
+    TIER_LIMIT_REACHED = "tier-limit-reached", "Limit of the tier reached", FailedPrecondition, 403,
+        "Delete one, or move to a tier with a higher limit; `limit` says how many the tier allows.";
     /// The tenant used up a request window.
     RATE_LIMIT_EXCEEDED = "rate-limit-exceeded", "Rate limit exceeded", ResourceExhausted, 429,
         "Wait for Retry-After seconds; the limits of the tier are in the documentation.";

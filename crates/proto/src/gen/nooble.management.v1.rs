@@ -84,9 +84,9 @@ pub struct Agent {
     /// Model it prefers; the service's own when empty.
     #[prost(string, tag = "7")]
     pub model: ::prost::alloc::string::String,
-    /// How freely it writes, 0 to 1.
-    #[prost(double, tag = "8")]
-    pub temperature: f64,
+    /// How freely it writes, 0 to 1; 0.7 when unset.
+    #[prost(double, optional, tag = "8")]
+    pub temperature: ::core::option::Option<f64>,
     /// Most tokens of an answer, 1 to 8,192.
     #[prost(uint32, tag = "9")]
     pub max_tokens: u32,
