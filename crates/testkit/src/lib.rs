@@ -7,6 +7,7 @@
 
 mod eventually;
 pub mod openai;
+pub mod otlp;
 mod redis;
 
 pub use self::redis::Redis;

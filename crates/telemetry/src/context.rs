@@ -1,0 +1,146 @@
+//! Trace context between spans and the text that travels in actions and metadata.
+
+use std::time::SystemTime;
+
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{Span as _, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::start;
+
+pub(crate) const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACESTATE: &str = "tracestate";
+
+/// What a span is to its neighbours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanKind {
+    /// Work inside a process.
+    #[default]
+    Internal,
+    /// Answers a call.
+    Server,
+    /// Makes a call.
+    Client,
+    /// Puts work into a queue.
+    Producer,
+    /// Takes work out of a queue.
+    Consumer,
+}
+
+impl From<SpanKind> for opentelemetry::trace::SpanKind {
+    fn from(kind: SpanKind) -> Self {
+        match kind {
+            SpanKind::Internal => Self::Internal,
+            SpanKind::Server => Self::Server,
+            SpanKind::Client => Self::Client,
+            SpanKind::Producer => Self::Producer,
+            SpanKind::Consumer => Self::Consumer,
+        }
+    }
+}
+
+/// Returns `traceparent` and `tracestate` of the current span; both are empty when there is none.
+pub fn current() -> (String, String) {
+    written(&Span::current().context())
+}
+
+/// Makes a span the child of a remote one. It must not have been entered yet; a malformed parent changes nothing.
+pub fn set_parent(span: &Span, traceparent: &str, tracestate: &str) {
+    if let Some(parent) = read(traceparent, tracestate) {
+        // It fails only when nothing is traced or the span is filtered out: then there is nothing to connect.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// Links a span to a remote one that is related and not its parent; a malformed one changes nothing.
+pub fn add_link(span: &Span, traceparent: &str, tracestate: &str) {
+    if let Some(other) = read(traceparent, tracestate) {
+        span.add_link(other.span().span_context().clone());
+    }
+}
+
+/// Returns the trace that a span belongs to, as 32 lower-case hexadecimal digits.
+pub fn trace_id(span: &Span) -> Option<String> {
+    let context = span.context();
+    let known = context.span().span_context().clone();
+    known.is_valid().then(|| known.trace_id().to_string())
+}
+
+/// Marks a span as failed. The reason is a stable word, never a text with contents.
+pub fn mark_failed(span: &Span, reason: &'static str) {
+    span.set_status(Status::error(reason));
+}
+
+/// Records a span that is over already, with the times it had, e.g. the time that an action waited in a queue.
+///
+/// A parent that is empty or malformed makes it the root of a new trace.
+pub fn record_past(
+    name: &str,
+    kind: SpanKind,
+    (traceparent, tracestate): (&str, &str),
+    start: SystemTime,
+    end: SystemTime,
+    attributes: &[(&'static str, String)],
+) {
+    let Some(tracer) = start::tracer() else { return };
+    let parent = read(traceparent, tracestate).unwrap_or_default();
+    let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
+    let builder = tracer
+        .span_builder(name.to_owned())
+        .with_kind(kind.into())
+        .with_start_time(start)
+        .with_attributes(attributes.collect::<Vec<_>>());
+    let mut span = tracer.build_with_context(builder, &parent);
+    span.end_with_timestamp(end);
+}
+
+/// Reads a remote context; none when it is not well formed.
+pub(crate) fn read(traceparent: &str, tracestate: &str) -> Option<Context> {
+    if traceparent.is_empty() {
+        return None;
+    }
+    let pair = Pair { traceparent: traceparent.to_owned(), tracestate: tracestate.to_owned() };
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &pair);
+    let valid = context.span().span_context().is_valid();
+    valid.then_some(context)
+}
+
+fn written(context: &Context) -> (String, String) {
+    let mut pair = Pair::default();
+    TraceContextPropagator::new().inject_context(context, &mut pair);
+    (pair.traceparent, pair.tracestate)
+}
+
+/// The two texts of the W3C trace context, as the carrier that OpenTelemetry wants.
+#[derive(Default)]
+struct Pair {
+    traceparent: String,
+    tracestate: String,
+}
+
+impl Injector for Pair {
+    fn set(&mut self, key: &str, value: String) {
+        match key {
+            TRACEPARENT => self.traceparent = value,
+            TRACESTATE => self.tracestate = value,
+            _ => {}
+        }
+    }
+}
+
+impl Extractor for Pair {
+    fn get(&self, key: &str) -> Option<&str> {
+        match key {
+            TRACEPARENT => Some(&self.traceparent),
+            TRACESTATE => Some(&self.tracestate),
+            _ => None,
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT, TRACESTATE]
+    }
+}
