@@ -1,0 +1,9 @@
+//! Session logs against a real Redis.
+
+mod append;
+mod deltas;
+mod follow;
+mod model;
+mod outage;
+mod read;
+mod support;
