@@ -96,11 +96,9 @@ impl Client {
     ///
     /// Panics when the socket is refused.
     pub async fn socket(&self, session: &str, resume: Option<(&str, u64)>) -> Conversation {
-        let mut url =
-            format!("ws://{}/ws/{session}?tenant_id={}&tier={}", self.address, self.fact("tenant_id"), self.tier);
-        if let Some((epoch, seq)) = resume {
-            url.push_str(&format!("&epoch={epoch}&seq={seq}"));
-        }
+        let position = resume.map(|(epoch, seq)| format!("&epoch={epoch}&seq={seq}")).unwrap_or_default();
+        let (tenant, tier) = (self.fact("tenant_id"), &self.tier);
+        let url = format!("ws://{}/ws/{session}?tenant_id={tenant}&tier={tier}{position}", self.address);
         let mut request = url.into_client_request().expect("the URL is valid");
         let bearer = format!("Bearer {}", self.fact("api_key"));
         request.headers_mut().insert("authorization", bearer.parse().expect("a key is plain text"));

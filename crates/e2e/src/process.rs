@@ -72,7 +72,7 @@ impl Nooble {
         command.envs(settings.iter().copied());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let errors = tokio::spawn(tail(child.stderr.take().expect("standard error is a pipe")));
+        let errors = beside(tail(child.stderr.take().expect("standard error is a pipe")));
         let mut lines = BufReader::new(stdout).lines();
         let waiting = async {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -88,7 +88,7 @@ impl Nooble {
             panic!("nooble {arguments:?} did not get ready; it said:\n{}", errors.await.unwrap_or_default());
         };
         // What it says later must be read, or it would stop when the pipe is full.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        beside(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         Self { child, ready: Ready { http: text("http"), grpc: text("grpc"), admin: text("admin") } }
     }
@@ -120,13 +120,18 @@ impl Nooble {
     }
 }
 
-/// Reads to the end and keeps the last lines.
+#[expect(clippy::disallowed_methods, reason = "pipes are read beside the test and end with their process")]
+fn beside<F: Future<Output: Send + 'static> + Send + 'static>(work: F) -> tokio::task::JoinHandle<F::Output> {
+    tokio::spawn(work)
+}
+
+/// Reads to the end and keeps the last lines. `NOOBLE_E2E_LOG=1` shows all of them.
 async fn tail(source: impl AsyncRead + Unpin) -> String {
     let mut kept = std::collections::VecDeque::new();
     let mut lines = BufReader::new(source).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if std::env::var_os("NOOBLE_E2E_LOG").is_some() {
-            eprintln!("{line}");
+            show(&line);
         }
         kept.push_back(line);
         if kept.len() > 40 {
@@ -134,4 +139,9 @@ async fn tail(source: impl AsyncRead + Unpin) -> String {
         }
     }
     kept.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+#[expect(clippy::print_stderr, reason = "asked for by whoever runs the test")]
+fn show(line: &str) {
+    eprintln!("{line}");
 }

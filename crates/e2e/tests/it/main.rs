@@ -1,0 +1,31 @@
+//! The promises of the product, kept by real processes.
+
+mod answers;
+mod bad_input;
+mod contract;
+mod crash;
+mod provider;
+mod start;
+mod trace;
+mod trouble;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest time that an answer may take here; far above what it takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lets a process do without the embedding model: texts are compared by their words, which is quick and enough for
+/// [`QUESTION`]. Only the tests about answers themselves use the model.
+const WORDS: (&str, &str) = ("EMBEDDING_MODEL_DIR", "none");
+
+/// A question whose words stand in the guide.
+const QUESTION: &str = "How many requests per minute may a free tenant make?";
+
+/// Returns the settings with which a process finds the local embedding model.
+fn model() -> (&'static str, String) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dir = root.join(".tools/models/all-minilm-l6-v2");
+    assert!(dir.join("model.safetensors").exists(), "the local model is missing: `make setup` fetches it");
+    ("EMBEDDING_MODEL_DIR", dir.canonicalize().expect("the folder is there").to_string_lossy().into_owned())
+}

@@ -1,0 +1,78 @@
+//! Starting, and refusing to.
+
+use std::time::Duration;
+
+use e2e::Nooble;
+use tokio::net::TcpListener;
+
+use crate::WORDS;
+
+#[tokio::test]
+async fn every_mistake_is_reported_at_once_and_nothing_is_started() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "not a folder").expect("a file");
+    let data_dir = file.join("below");
+    let arguments = ["up", "--data-dir", data_dir.to_str().expect("plain"), "--http", &taken];
+    let rest = ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let mut command = Nooble::command(&[&arguments[..], &rest[..]].concat());
+    command.env("RATE_LIMIT_FREE_PER_MINUTE", "many").env("TIMEOUT_FREE", "soon");
+    let output =
+        tokio::time::timeout(Duration::from_secs(20), command.output()).await.expect("it ends").expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for name in ["RATE_LIMIT_FREE_PER_MINUTE", "TIMEOUT_FREE", "--data-dir"] {
+        assert!(said.contains(name), "{name} is not reported:\n{said}");
+    }
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("ready"));
+}
+
+#[tokio::test]
+async fn a_taken_port_and_an_unparsable_file_are_reported_together() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("nooble.toml");
+    std::fs::write(&file, "redis_url = [").expect("a file");
+    let data_dir = folder.path().join("data");
+    let arguments = ["up", "--data-dir", data_dir.to_str().expect("plain"), "--grpc", &address];
+    let rest = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", file.to_str().expect("plain")];
+    let output = Nooble::command(&[&arguments[..], &rest[..]].concat()).output().await.expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&address) && said.contains("nooble.toml"), "{said}");
+}
+
+#[tokio::test]
+async fn a_part_of_the_mesh_needs_the_key_and_the_redis_of_the_others() {
+    let output = Nooble::command(&["serve", "query", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .current_dir(tempfile::tempdir().expect("a folder").path())
+        .output()
+        .await
+        .expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("IDENTITY_KEY") && said.contains("REDIS_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn it_ends_within_its_grace_and_takes_its_redis_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;
+    let socket = folder.path().canonicalize().expect("there").join("redis/redis.sock");
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    assert_eq!(nooble.stop(Duration::from_secs(30)).await, Some(0));
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_err(), "the managed Redis has ended");
+}
+
+#[tokio::test]
+async fn the_managed_redis_ends_also_when_its_parent_was_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;
+    let socket = folder.path().canonicalize().expect("there").join("redis/redis.sock");
+    nooble.kill().await;
+    let gone = || async { std::os::unix::net::UnixStream::connect(&socket).is_err() };
+    testkit::eventually(Duration::from_secs(10), gone).await;
+}
