@@ -1,0 +1,206 @@
+//! Records of tasks: what is read of them, and how they are listed.
+
+use std::collections::HashMap;
+
+use action::{Action, Domain, QueueName, Status, TaskId, TenantId, Tier, detail_of, time};
+use prost::Message as _;
+use prost_types::Any;
+use proto::action::v1::{ErrorDetail, TokenUsage};
+use proto::task::v1::Task;
+
+use crate::queue::Inner;
+use crate::{Error, outcome, timeline};
+
+/// Fields of a record that a listing shows.
+const SHORT: [&str; 13] = [
+    "type",
+    "tenant",
+    "tier",
+    "session",
+    "context",
+    "queue",
+    "status",
+    "stage",
+    "attempts",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "why",
+];
+
+/// Makes the task of a root action that was just submitted.
+pub(crate) fn fresh(action: &Action, queue: &QueueName, at: u64) -> Task {
+    let mut task = Task {
+        task_id: action.task.to_string(),
+        action_type: action.action_type.clone(),
+        tenant_id: action.tenant.to_string(),
+        tier: action.tier.to_proto().into(),
+        session_id: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        queue_name: queue.to_string(),
+        status: Status::Pending.into(),
+        created_at: Some(time::from_unix_ms(at)),
+        context_id: action.context.id.to_string(),
+        ..Task::default()
+    };
+    if let Ok(domain) = action.domain() {
+        task.events.push(timeline::event("queued", timeline::at(at), domain, 0));
+    }
+    task
+}
+
+/// Finds a task of a tenant and the domain that it runs in. All domains are asked in one round trip.
+pub(crate) async fn find(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<(Domain, Task)>, Error> {
+    let id = outcome::record_id(task);
+    let mut pipeline = redis::pipe();
+    for domain in Domain::ALL {
+        pipeline.hgetall(key(inner, domain, tenant, &id));
+    }
+    let found: Vec<HashMap<String, Vec<u8>>> = inner.redis.pipeline(&pipeline).await?;
+    let known = Domain::ALL.into_iter().zip(found).find(|(_, fields)| !fields.is_empty());
+    Ok(known.map(|(domain, fields)| (domain, read(&id, &fields))).filter(|(_, task)| task.tenant_id == tenant.as_str()))
+}
+
+/// Finds the domain of a tenant's task without reading the task.
+pub(crate) async fn domain_of(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<Domain>, Error> {
+    let id = outcome::record_id(task);
+    let mut pipeline = redis::pipe();
+    for domain in Domain::ALL {
+        pipeline.hget(key(inner, domain, tenant, &id), "tenant");
+    }
+    let found: Vec<Option<String>> = inner.redis.pipeline(&pipeline).await?;
+    let known = Domain::ALL.into_iter().zip(found).find(|(_, owner)| owner.as_deref() == Some(tenant.as_str()));
+    Ok(known.map(|(domain, _)| domain))
+}
+
+/// Lists a tenant's tasks, newest first, without results and timelines.
+pub(crate) async fn list(
+    inner: &Inner,
+    tenant: &TenantId,
+    status: Option<Status>,
+    page_size: usize,
+    page_token: &str,
+) -> Result<(Vec<Task>, String), Error> {
+    let size = page_size.clamp(1, 100);
+    let mut after = Cursor::read(page_token)?;
+    let mut tasks = Vec::with_capacity(size);
+    // Filtering by status may skip many; a bounded number of pages is read for one answer.
+    for _ in 0..10 {
+        let page = page(inner, tenant, after.as_ref(), size).await?;
+        let last = page.len() < size;
+        for (cursor, task) in page {
+            after = Some(cursor);
+            let wanted = |task: &Task| status.is_none_or(|status| task.status == i32::from(status));
+            tasks.extend(task.filter(wanted));
+            if tasks.len() == size {
+                return Ok((tasks, after.map(|cursor| cursor.write()).unwrap_or_default()));
+            }
+        }
+        if last {
+            return Ok((tasks, String::new()));
+        }
+    }
+    Ok((tasks, after.map(|cursor| cursor.write()).unwrap_or_default()))
+}
+
+/// Place in a listing: creation and id of the last task that was shown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cursor {
+    created: u64,
+    id: String,
+}
+
+impl Cursor {
+    fn read(token: &str) -> Result<Option<Self>, Error> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let (created, id) = token.split_once('.').ok_or(Error::PageToken)?;
+        let id: TaskId = id.parse().map_err(|_| Error::PageToken)?;
+        Ok(Some(Self { created: created.parse().map_err(|_| Error::PageToken)?, id: id.to_string() }))
+    }
+
+    fn write(&self) -> String {
+        format!("{}.{}", self.created, self.id)
+    }
+}
+
+async fn page(
+    inner: &Inner,
+    tenant: &TenantId,
+    after: Option<&Cursor>,
+    size: usize,
+) -> Result<Vec<(Cursor, Option<Task>)>, Error> {
+    let mut pipeline = redis::pipe();
+    for domain in Domain::ALL {
+        let index = format!("{}ti:{tenant}", inner.part(domain, tenant.as_str()).engine.tag());
+        // Tasks of the same millisecond are read again and left out by their ids; more than 50 of them do not happen at
+        // the pace at which one tenant may submit.
+        let most = after.map_or_else(|| "+inf".to_owned(), |after| after.created.to_string());
+        let count = isize::try_from(size + 50).unwrap_or(isize::MAX);
+        pipeline.zrevrangebyscore_limit_withscores(index, most, "-inf", 0, count);
+    }
+    let found: Vec<Vec<(String, u64)>> = inner.redis.pipeline(&pipeline).await?;
+    let mut all: Vec<(Cursor, Domain)> = Vec::new();
+    for (domain, members) in Domain::ALL.into_iter().zip(found) {
+        all.extend(members.into_iter().map(|(id, created)| (Cursor { created, id }, domain)));
+    }
+    all.retain(|(cursor, _)| after.is_none_or(|after| cursor < after));
+    all.sort_by(|one, other| other.0.cmp(&one.0));
+    all.truncate(size);
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = redis::pipe();
+    for (cursor, domain) in &all {
+        pipeline.cmd("HMGET").arg(key(inner, *domain, tenant, &cursor.id)).arg(&SHORT);
+    }
+    let records: Vec<Vec<Option<Vec<u8>>>> = inner.redis.pipeline(&pipeline).await?;
+    let tasks = records.into_iter().zip(all).map(|(values, (cursor, _))| {
+        let named = SHORT.iter().zip(values).filter_map(|(name, value)| Some(((*name).to_owned(), value?)));
+        let fields: HashMap<String, Vec<u8>> = named.collect();
+        let task = (!fields.is_empty()).then(|| read(&cursor.id, &fields));
+        (cursor, task)
+    });
+    Ok(tasks.collect())
+}
+
+fn key(inner: &Inner, domain: Domain, tenant: &TenantId, id: &str) -> String {
+    format!("{}t:{id}", inner.part(domain, tenant.as_str()).engine.tag())
+}
+
+fn read(id: &str, fields: &HashMap<String, Vec<u8>>) -> Task {
+    let bytes = |name: &str| fields.get(name).map(Vec::as_slice).unwrap_or_default();
+    let text = |name: &str| String::from_utf8_lossy(bytes(name)).into_owned();
+    let moment = |name: &str| text(name).parse().ok().map(time::from_unix_ms);
+    let status = outcome::status(&text("status"));
+    let ended = !matches!(status, Status::Pending | Status::Running | Status::Completed);
+    Task {
+        task_id: id.to_owned(),
+        action_type: text("type"),
+        tenant_id: text("tenant"),
+        tier: text("tier").parse::<Tier>().map_or(0, |tier| tier.to_proto().into()),
+        session_id: text("session"),
+        queue_name: text("queue"),
+        status: status.into(),
+        stage: text("stage"),
+        attempts: text("attempts").parse().unwrap_or_default(),
+        created_at: moment("created_at"),
+        started_at: moment("started_at"),
+        finished_at: moment("finished_at"),
+        result: Some(bytes("result")).filter(|bytes| !bytes.is_empty()).and_then(|bytes| Any::decode(bytes).ok()),
+        error: ended.then(|| error(bytes("error"), &text("why"), &text("reason"))),
+        tokens_used: Some(bytes("tokens"))
+            .filter(|bytes| !bytes.is_empty())
+            .and_then(|bytes| TokenUsage::decode(bytes).ok()),
+        events: timeline::decode(bytes("events")),
+        context_id: text("context"),
+    }
+}
+
+/// Returns what went wrong: as the worker wrote it, or what a script's word stands for.
+fn error(encoded: &[u8], why: &str, reason: &str) -> ErrorDetail {
+    let by_script = matches!(why, "poison" | "expired" | "overdue" | "cancelled");
+    let written = Some(encoded).filter(|bytes| !bytes.is_empty() && !by_script);
+    let written = written.and_then(|bytes| ErrorDetail::decode(bytes).ok());
+    written.unwrap_or_else(|| detail_of(&outcome::ending_of(why, reason).1))
+}

@@ -1,0 +1,73 @@
+//! Hands outcomes over: from the outbox of the domain where the work ended to whoever wants them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+
+use crate::Error;
+use crate::outcome::Parcel;
+use crate::part::Part;
+use crate::queue::Inner;
+use crate::{stored, trace};
+
+/// The process that settled hands over at once; others wait this long before they step in. As in `lua/entry.lua`.
+const AGE: Duration = Duration::from_secs(1);
+/// Most outcomes of one sweep.
+const MOST: usize = 100;
+/// Replies that nobody took out of an inbox in this time belong to a process that is gone.
+const INBOX_TTL: Duration = Duration::from_mins(10);
+
+/// Hands one outcome over and strikes it from the outbox. What fails stays there for a sweep.
+pub(crate) async fn hand_over(inner: &Arc<Inner>, part: &Arc<Part>, id: &str, parcel: &Parcel) {
+    match deliver(inner, parcel).await {
+        Ok(()) => part.relayed(id),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an outcome stays in the outbox for now");
+        }
+    }
+}
+
+async fn deliver(inner: &Arc<Inner>, parcel: &Parcel) -> Result<(), Error> {
+    match parcel {
+        Parcel::Inbox { inbox, callback } => {
+            let mut pipeline = redis::pipe();
+            pipeline.rpush(inbox, callback.as_slice()).ignore();
+            pipeline.pexpire(inbox, i64::try_from(INBOX_TTL.as_millis()).unwrap_or(i64::MAX)).ignore();
+            inner.redis.pipeline::<()>(&pipeline).await?;
+        }
+        Parcel::Callbacks { target, action } => {
+            let span = trace::send(action, target);
+            let mut action = (**action).clone();
+            if let Some(trace) = trace::inside(&span) {
+                action.trace = trace;
+            }
+            let entry = stored::callback_entry(&action, &inner.config)?;
+            let part = inner.part(target.domain(), action.tenant.as_str());
+            let placed = part.submit(entry).instrument(span).await?;
+            if placed.new {
+                inner.monitor.enqueued(target, placed.at);
+                telemetry::metric::queue::enqueued(target.domain().as_str(), action.tier.as_str());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hands over what scripts ended and what other processes settled and did not hand over. Returns when no more is due.
+pub(crate) async fn sweep(inner: &Arc<Inner>, part: &Arc<Part>) -> Result<(), Error> {
+    loop {
+        let found = part.engine.sweep(0, AGE, MOST).await?;
+        let count = found.len();
+        for (id, bytes) in found {
+            match Parcel::decode(part.domain, &bytes) {
+                Some(parcel) => hand_over(inner, part, &id, &parcel).await,
+                // Nobody wants it, or nobody can be told: the body names no one that could be read.
+                None => part.relayed(&id),
+            }
+        }
+        if count < MOST {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Actions as they lie in Redis: nothing twice that the header says, ids as 16 bytes.
+
+use std::time::Duration;
+
+use action::{
+    Action, ActionId, ContextId, CorrelationId, Deadline, Delivery, Domain, ExecutionContext, QueueName, TaskId, Trace,
+    catalogue,
+};
+use prost::Message as _;
+use prost_types::Any;
+use proto::action::v1::TraceContext;
+use proto::queue::v1::StoredAction;
+
+use crate::engine::{Entry, Header, Lane, Root};
+use crate::{Config, Error, MAX_PAYLOAD};
+
+/// How long a callback that was handled is still recognised, so that handing it over twice does not show it twice.
+const CALLBACK_MEMORY: Duration = Duration::from_hours(1);
+
+/// Makes the entry of an action for its own queue.
+pub(crate) fn entry_of(action: &Action, config: &Config) -> Result<Entry, Error> {
+    let lane = Lane::Tier(action.tier);
+    let root = action.is_root().then(|| Root {
+        kind: action.action_type.clone(),
+        session: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+    });
+    let budget = config.budget(action.tier);
+    let within = match action.deadline {
+        Deadline::Tier => None,
+        Deadline::Within(time) => Some(time),
+    };
+    let entry = Entry {
+        id: action.id.to_string(),
+        tenant: action.tenant.to_string(),
+        tier: action.tier,
+        middle: action.context.id.to_string(),
+        lane,
+        patience: Some(budget * config.patience),
+        within,
+        budget: Some(budget),
+        max_attempts: config.max_attempts,
+        max_crashes: config.max_crashes,
+        root,
+        outcome: action.callback.is_some() || action.reply_inbox.is_some(),
+        dedup: None,
+        payload: encode(action, lane)?,
+    };
+    entry.check()?;
+    Ok(entry)
+}
+
+/// Makes the entry of a callback for the callbacks lane of its target. It waits for ever and has no budget: an outcome is
+/// not dropped because nobody had time for it.
+pub(crate) fn callback_entry(action: &Action, config: &Config) -> Result<Entry, Error> {
+    let entry = Entry {
+        id: action.id.to_string(),
+        tenant: action.tenant.to_string(),
+        tier: action.tier,
+        middle: action.tenant.to_string(),
+        lane: Lane::Callbacks,
+        patience: None,
+        within: None,
+        budget: None,
+        max_attempts: config.max_attempts,
+        max_crashes: config.max_crashes,
+        root: None,
+        outcome: false,
+        dedup: Some(CALLBACK_MEMORY),
+        payload: encode(action, Lane::Callbacks)?,
+    };
+    entry.check()?;
+    Ok(entry)
+}
+
+fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
+    let size = action.payload.value.len();
+    // A callback carries a result of ours and everything that was said about it; the limit is for what callers send.
+    if size > MAX_PAYLOAD && lane != Lane::Callbacks {
+        return Err(Error::PayloadTooLarge { size });
+    }
+    let mut context = action.context.to_proto();
+    if lane != Lane::Callbacks {
+        context.context_id.clear();
+    }
+    let known = known_type(&action.action_type).is_some_and(|url| url == action.payload.type_url);
+    let trace = (!action.trace.parent.is_empty())
+        .then(|| TraceContext { traceparent: action.trace.parent.clone(), tracestate: action.trace.state.clone() });
+    let stored = StoredAction {
+        action_id: action.id.as_bytes().to_vec(),
+        task_id: action.task.as_bytes().to_vec(),
+        action_type: action.action_type.clone(),
+        correlation_id: action.correlation.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+        session_id: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        user_id: action.user.as_ref().map(ToString::to_string).unwrap_or_default(),
+        context: Some(context),
+        payload: action.payload.value.clone(),
+        foreign_type_url: if known { String::new() } else { action.payload.type_url.clone() },
+        metadata: action.metadata.clone().into_iter().collect(),
+        callback_queue: action.callback.as_ref().map(ToString::to_string).unwrap_or_default(),
+        reply_inbox: action.reply_inbox.clone().unwrap_or_default(),
+        trace,
+        root_fence: action.root_fence,
+        root_attempt: action.root_attempt,
+    };
+    Ok(stored.encode_to_vec())
+}
+
+/// Returns the type of the payload that an action type takes.
+fn known_type(action_type: &str) -> Option<String> {
+    if let Some(entry) = catalogue::find(action_type) {
+        return Some(entry.payload);
+    }
+    let is_callback = Domain::ALL.into_iter().any(|domain| catalogue::callback_of(domain) == action_type);
+    is_callback.then(<proto::action::v1::Callback as prost::Name>::type_url)
+}
+
+/// Reads a body back; none when it is not one of ours.
+pub(crate) fn decode(body: &[u8]) -> Option<(Header, Action)> {
+    let (header, payload) = Header::split(body)?;
+    let stored = StoredAction::decode(payload).ok()?;
+    let action = rebuild(&header, stored).ok()?;
+    Some((header, action))
+}
+
+fn rebuild(header: &Header, stored: StoredAction) -> Result<Action, action::Error> {
+    let mut context = stored.context.unwrap_or_default();
+    if let Lane::Tier(_) = header.lane {
+        context.context_id.clone_from(&header.middle);
+    }
+    let type_url = if stored.foreign_type_url.is_empty() {
+        known_type(&stored.action_type).unwrap_or_default()
+    } else {
+        stored.foreign_type_url
+    };
+    let trace = stored.trace.unwrap_or_default();
+    let read = |bytes: &[u8]| if bytes.is_empty() { Ok(None) } else { CorrelationId::from_slice(bytes).map(Some) };
+    Ok(Action {
+        id: ActionId::from_slice(&stored.action_id)?,
+        action_type: stored.action_type,
+        task: TaskId::from_slice(&stored.task_id)?,
+        correlation: read(&stored.correlation_id)?,
+        tenant: header.tenant.parse()?,
+        tier: header.tier,
+        session: optional(&stored.session_id)?,
+        user: optional(&stored.user_id)?,
+        context: ExecutionContext::from_proto(context)?,
+        payload: Any { type_url, value: stored.payload },
+        metadata: stored.metadata.into_iter().collect(),
+        callback: optional(&stored.callback_queue)?,
+        reply_inbox: Some(stored.reply_inbox).filter(|inbox| !inbox.is_empty()),
+        deadline: Deadline::Tier,
+        trace: Trace { parent: trace.traceparent, state: trace.tracestate },
+        root_fence: stored.root_fence,
+        root_attempt: stored.root_attempt,
+        delivery: None,
+    })
+}
+
+fn optional<T: std::str::FromStr<Err = action::Error>>(text: &str) -> Result<Option<T>, action::Error> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+}
+
+/// Names the queue that an entry with this header lies in.
+pub(crate) fn queue_of(domain: Domain, header: &Header) -> Option<QueueName> {
+    match header.lane {
+        Lane::Tier(tier) => Some(QueueName::actions(domain, header.middle.parse::<ContextId>().ok()?, tier)),
+        Lane::Callbacks => Some(QueueName::callbacks(domain, header.middle.parse().ok()?)),
+    }
+}
+
+/// Makes what the queue tells the handler about a delivery.
+pub(crate) fn delivery(
+    domain: Domain,
+    header: &Header,
+    leased: &crate::engine::Leased,
+    now: u64,
+    limit: Duration,
+) -> Option<Delivery> {
+    let at = |ms: u64| std::time::UNIX_EPOCH + Duration::from_millis(ms);
+    Some(Delivery {
+        queue: queue_of(domain, header)?,
+        enqueued_at: at(header.enqueued),
+        claimed_at: at(now),
+        attempt: leased.attempt,
+        fence: leased.token,
+        remaining: limit,
+    })
+}
