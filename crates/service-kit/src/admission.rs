@@ -1,0 +1,84 @@
+//! Whether a caller may: identity → assertions → access → limit, in one place for every entrance.
+
+mod access;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action::{AgentId, CollectionId};
+use fault::{Failure, Fault as _};
+use proto::management::v1::{Agent, Collection};
+use quota::{Quota, UsageKind, Window};
+
+use crate::config::Settings;
+use crate::{Caller, Identity, Peers};
+use access::Access;
+
+/// How long answers of management are relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmissionConfig {
+    /// `ORCHESTRATOR_VALIDATION_CACHE_TTL`: how long a granted access stands while management cannot be asked.
+    pub keep: Duration,
+    /// After which time a granted access is checked again when it is used. A deactivated agent stops answering after this
+    /// time at the latest, as long as management is there.
+    pub fresh: Duration,
+    /// How long a refused access stays refused.
+    pub negative: Duration,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self { keep: Duration::from_mins(5), fresh: Duration::from_secs(5), negative: Duration::from_secs(2) }
+    }
+}
+
+impl AdmissionConfig {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        let keep = settings.get("ORCHESTRATOR_VALIDATION_CACHE_TTL", Self::default().keep);
+        Self { keep, ..Self::default() }
+    }
+}
+
+/// Decides about access and limits. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    quota: Quota,
+    agents: Access<Agent>,
+    collections: Access<Collection>,
+}
+
+impl Admission {
+    /// Makes the component; access is asked of management through `peers`.
+    pub fn new(quota: Quota, peers: &Peers, config: &AdmissionConfig) -> Self {
+        Self { quota, agents: Access::new(peers.clone(), config), collections: Access::new(peers.clone(), config) }
+    }
+
+    /// Charges one unit to the caller's tenant, unless it was charged where the call came in; then nothing is returned.
+    /// Fails with `RATE_LIMIT_EXCEEDED`, which costs nothing, or `BROKER_UNAVAILABLE`.
+    pub async fn admit(&self, caller: &Caller, kind: UsageKind) -> Result<Option<Vec<Window>>, Failure> {
+        let (tenant, tier) = caller.tenant()?;
+        // Only a service may say that the limits were charged.
+        if caller.admitted && caller.service.is_some() {
+            return Ok(None);
+        }
+        let admitted = self.quota.admit(&tenant, tier, kind).await.map_err(|error| error.failure())?;
+        Ok(Some(admitted.windows))
+    }
+
+    /// Returns an agent that the tenant may use. Fails with `ACCESS_DENIED` when there is none of this id, when it is not
+    /// active or needs a higher tier; with `UNAVAILABLE` when it cannot be checked.
+    pub async fn access_agent(&self, identity: impl Into<Identity>, agent: &AgentId) -> Result<Arc<Agent>, Failure> {
+        self.agents.get(identity.into(), agent.as_str()).await
+    }
+
+    /// Returns a collection that the tenant may use. Fails with `COLLECTION_NOT_FOUND`, or with `UNAVAILABLE` when it
+    /// cannot be checked.
+    pub async fn access_collection(
+        &self,
+        identity: impl Into<Identity>,
+        collection: &CollectionId,
+    ) -> Result<Arc<Collection>, Failure> {
+        self.collections.get(identity.into(), collection.as_str()).await
+    }
+}

@@ -1,0 +1,153 @@
+//! What runs while a host does.
+
+use std::panic::AssertUnwindSafe;
+
+use action::Domain;
+use futures::FutureExt as _;
+use proto::queue::v1::queue_service_server::SERVICE_NAME as QUEUE_SERVICE;
+use proto::task::v1::task_service_server::SERVICE_NAME as TASK_SERVICE;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tower::ServiceBuilder;
+
+use super::panic::PanicLayer;
+use super::shed::ShedLayer;
+use super::trace::TraceLayer;
+use super::{Error, Host, HostConfig, Part, server_reflection};
+use crate::deadline::{DeadlineLayer, Ending};
+use crate::identity::IdentityLayer;
+use crate::service::Work;
+use crate::{Kit, Service, admin, queue_service, task_service};
+
+const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
+
+/// What was started, and what ends it.
+pub(super) struct Running {
+    pub(super) config: HostConfig,
+    pub(super) grpc: JoinHandle<()>,
+    pub(super) workers: Vec<JoinHandle<()>>,
+    pub(super) signals: Signals,
+    broken: mpsc::Receiver<Error>,
+}
+
+/// The orders of a drain, in the order in which they are given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signals {
+    /// Workers stop claiming.
+    pub(super) claiming: CancellationToken,
+    /// The gRPC server stops accepting and sends GOAWAY.
+    pub(super) accepting: CancellationToken,
+    /// Streams, then all calls, are cut off.
+    pub(super) ending: Ending,
+    /// The admin port and the health monitor end.
+    pub(super) telling: CancellationToken,
+}
+
+impl Running {
+    /// Waits for something to end that must not.
+    pub(super) async fn broken(&mut self) -> Error {
+        self.broken.recv().await.unwrap_or(Error::Worker)
+    }
+}
+
+/// Starts everything on the addresses that were bound.
+pub(super) fn start(host: Host, kit: &Kit) -> Result<Running, Error> {
+    let Host { config, grpc, admin, services } = host;
+    let Assembly { routes, workers, domains } = assemble(services, config.part, kit)?;
+    let signals = Signals::default();
+    let (report, broken) = mpsc::channel(1);
+    let server = serve(grpc, routes, &config, kit, signals.clone(), report.clone());
+    let grpc = kit.tasks.spawn(server);
+    let run = |worker| kit.tasks.spawn(guard(worker, signals.claiming.clone(), report.clone()));
+    let workers = workers.into_iter().map(run).collect();
+    kit.tasks.spawn(kit.health.clone().run(kit.redis.clone(), signals.telling.clone()));
+    if let Some(listener) = admin {
+        kit.tasks.spawn(admin::serve(listener, kit.clone(), domains, signals.telling.clone()));
+    }
+    Ok(Running { config, grpc, workers, signals, broken })
+}
+
+/// What the services come to when they are put together.
+struct Assembly {
+    routes: Routes,
+    workers: Vec<Work>,
+    domains: Vec<Domain>,
+}
+
+fn assemble(services: Vec<Service>, part: Part, kit: &Kit) -> Result<Assembly, Error> {
+    let mut routes = Routes::default().add_service(kit.health.server());
+    let (mut served, mut workers, mut domains) = (vec![HEALTH_SERVICE], Vec::new(), Vec::new());
+    if part.serves() {
+        routes = routes
+            .add_service(task_service::TaskFacade::server(kit))
+            .add_service(queue_service::QueueFacade::server(kit.queue.clone()));
+        for name in [TASK_SERVICE, QUEUE_SERVICE] {
+            kit.health.watch(name, true, || true);
+            served.push(name);
+        }
+    }
+    for service in services {
+        let works = part.works() && !service.workers.is_empty();
+        for name in &service.names {
+            let (queue, domain) = (kit.queue.clone(), service.domain.filter(|_| works));
+            kit.health.watch(name, service.needs_redis, move || domain.is_none_or(|domain| queue.healthy(domain)));
+        }
+        domains.extend(service.domain);
+        if works {
+            workers.extend(service.workers);
+        }
+        if part.serves() {
+            served.extend(&service.names);
+            routes = service.mounts.into_iter().fold(routes, |routes, mount| mount(routes));
+        }
+    }
+    Ok(Assembly { routes: server_reflection(routes, &served)?, workers, domains })
+}
+
+/// Runs the gRPC server until it is told to stop accepting and all connections have ended.
+fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    config: &HostConfig,
+    kit: &Kit,
+    signals: Signals,
+    report: mpsc::Sender<Error>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let stack = ServiceBuilder::new()
+        // Outermost, so that a call that is refused further in has a span and is measured.
+        .layer(TraceLayer)
+        // Refuses at once rather than queueing without bound; before anything that costs.
+        .layer(ShedLayer::new(config.max_calls))
+        // DEADLINE_EXCEEDED in time, where tonic alone says CANCELLED; around identity, so that asking management counts.
+        .layer(DeadlineLayer::new(config.deadline, signals.ending))
+        // A façade sees a caller that was proved, or none.
+        .layer(IdentityLayer::new(kit.signer.clone(), kit.resolver.clone()))
+        // Innermost: a defect is the INTERNAL of one call, and says nothing about the others on its connection.
+        .layer(PanicLayer)
+        .into_inner();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        // A peer that vanished without a word gives up its streams.
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(20)))
+        .layer(stack)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, signals.accepting.cancelled_owned());
+    async move {
+        if let Err(error) = server.await {
+            let _ = report.try_send(Error::Server(error));
+        }
+    }
+}
+
+/// Runs a worker and tells when it ends before it was told to.
+async fn guard(worker: Work, claiming: CancellationToken, report: mpsc::Sender<Error>) {
+    let ended = AssertUnwindSafe(worker(claiming.clone())).catch_unwind().await;
+    if ended.is_err() || !claiming.is_cancelled() {
+        let _ = report.try_send(Error::Worker);
+    }
+}

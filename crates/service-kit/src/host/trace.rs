@@ -1,0 +1,120 @@
+//! The outermost layer of the gRPC server: a span and a measurement for every call.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+/// Continues the caller's trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TraceLayer;
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Traced<S>;
+
+    fn layer(&self, inner: S) -> Traced<S> {
+        Traced { inner }
+    }
+}
+
+/// See [`TraceLayer`].
+#[derive(Clone, Debug)]
+pub(crate) struct Traced<S> {
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Traced<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if !path.starts_with("/nooble.") {
+            // Probes ask every second, and a path that nobody serves is whatever its sender likes.
+            return Box::pin(self.inner.call(request));
+        }
+        let method = path.trim_start_matches('/').to_owned();
+        let span = server_span(&method, &request);
+        let begun = Instant::now();
+        let answer = span.in_scope(|| self.inner.call(request));
+        let ended = span.clone();
+        Box::pin(
+            async move {
+                let response = answer.await?;
+                let status = tonic::Status::from_header_map(response.headers());
+                let code = status.map_or(tonic::Code::Ok, |status| status.code());
+                finish(&ended, &method, code, begun);
+                Ok(response)
+            }
+            .instrument(span),
+        )
+    }
+}
+
+fn server_span(method: &str, request: &Request<Body>) -> tracing::Span {
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+    );
+    let (parent, state) = telemetry::propagate::extract(request.headers());
+    telemetry::set_parent(&span, &parent, &state);
+    span
+}
+
+fn finish(span: &tracing::Span, method: &str, code: tonic::Code, begun: Instant) {
+    let name = code_name(code);
+    span.record("rpc.response.status_code", name);
+    if is_ours(code) {
+        telemetry::mark_failed(span, name);
+    }
+    // A method that nobody serves would be a label of the caller's choosing.
+    let method = if code == tonic::Code::Unimplemented { "unknown" } else { method };
+    telemetry::metric::grpc::answered(method, name, begun.elapsed());
+}
+
+/// Failures of the server's making, as the semantic conventions count them.
+fn is_ours(code: tonic::Code) -> bool {
+    use tonic::Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
+    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
+}
+
+/// Returns the name that the protocol gives a code.
+pub(crate) fn code_name(code: tonic::Code) -> &'static str {
+    match code {
+        tonic::Code::Ok => "OK",
+        tonic::Code::Cancelled => "CANCELLED",
+        tonic::Code::Unknown => "UNKNOWN",
+        tonic::Code::InvalidArgument => "INVALID_ARGUMENT",
+        tonic::Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        tonic::Code::NotFound => "NOT_FOUND",
+        tonic::Code::AlreadyExists => "ALREADY_EXISTS",
+        tonic::Code::PermissionDenied => "PERMISSION_DENIED",
+        tonic::Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        tonic::Code::FailedPrecondition => "FAILED_PRECONDITION",
+        tonic::Code::Aborted => "ABORTED",
+        tonic::Code::OutOfRange => "OUT_OF_RANGE",
+        tonic::Code::Unimplemented => "UNIMPLEMENTED",
+        tonic::Code::Internal => "INTERNAL",
+        tonic::Code::Unavailable => "UNAVAILABLE",
+        tonic::Code::DataLoss => "DATA_LOSS",
+        tonic::Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

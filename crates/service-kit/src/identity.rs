@@ -1,0 +1,19 @@
+//! Who calls. An outside caller presents a key, which management resolves; a call between services carries a signed
+//! identity. Whatever came, a façade sees a [`Caller`].
+
+mod caller;
+mod credential;
+mod key;
+mod layer;
+mod scope;
+mod signer;
+
+#[cfg(test)]
+mod tests;
+
+pub use caller::{Caller, Identity, Tenant};
+pub use credential::{Resolver, ResolverConfig, presented};
+pub use key::key_file;
+pub(crate) use layer::IdentityLayer;
+pub use scope::{Scope, Scopes};
+pub use signer::{HEADER, Signer};

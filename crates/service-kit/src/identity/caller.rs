@@ -1,0 +1,165 @@
+//! The one who calls, as façades see it, and the one for whom a service calls on.
+
+use action::{Action, TenantId, Tier, UserId};
+use fault::{Failure, Fault as _, reason};
+
+use super::{Scope, Scopes};
+
+/// A tenant as its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Identifies it.
+    pub id: TenantId,
+    /// Its service level, which the record alone decides.
+    pub tier: Tier,
+    /// Whether its calls are accepted.
+    pub active: bool,
+}
+
+/// Who calls, proved. Found in the extensions of every request that got past the identity layer with a proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Tenant for whom the call is made; none for an operator or for a service on its own behalf.
+    pub tenant: Option<Tenant>,
+    /// Person for whom the call is made, as the tenant says.
+    pub user: Option<UserId>,
+    /// What the caller may do.
+    pub scopes: Scopes,
+    /// Whether the limits were charged already for what this call is part of.
+    pub admitted: bool,
+    /// Service that calls; none for a caller from outside.
+    pub service: Option<String>,
+}
+
+impl Caller {
+    /// Returns who sent a request. Fails with `CREDENTIAL_REQUIRED` when nobody proved anything.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Failure> {
+        request.extensions().get().ok_or_else(|| {
+            Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key>` or `x-api-key: <key>`")
+        })
+    }
+
+    /// Returns the tenant for whom the call is made. Fails with `SCOPE_REQUIRED` without one, with `TENANT_INACTIVE` when
+    /// it is suspended.
+    pub fn tenant(&self) -> Result<(TenantId, Tier), Failure> {
+        self.require(Scope::Tenant)?;
+        let tenant = self.tenant.as_ref().ok_or_else(|| lacking(Scope::Tenant))?;
+        if !tenant.active {
+            return Err(Failure::new(&reason::TENANT_INACTIVE, "the tenant is suspended"));
+        }
+        Ok((tenant.id.clone(), tenant.tier))
+    }
+
+    /// Fails with `SCOPE_REQUIRED` when the caller lacks a permission.
+    pub fn require(&self, scope: Scope) -> Result<(), Failure> {
+        if self.scopes.contains(scope) { Ok(()) } else { Err(lacking(scope)) }
+    }
+
+    /// Returns the tenant that a request names, or the caller's own when it names none. Another tenant than one's own
+    /// needs the scope `admin`; fails with `TENANT_MISMATCH` otherwise.
+    pub fn acting_for(&self, named: &str) -> Result<TenantId, Failure> {
+        if named.is_empty() {
+            return self.tenant().map(|(tenant, _)| tenant);
+        }
+        let named: TenantId = named.parse().map_err(|error: action::Error| error.failure())?;
+        if self.scopes.contains(Scope::Admin) {
+            return Ok(named);
+        }
+        self.tenant()?;
+        self.assert_tenant(&named, "tenant_id")?;
+        Ok(named)
+    }
+
+    /// Returns the name of the service that calls. Fails with `SCOPE_REQUIRED` for a caller from outside.
+    pub fn inside(&self) -> Result<&str, Failure> {
+        let refuse = || Failure::new(&reason::SCOPE_REQUIRED, "only services of the mesh may call this");
+        self.service.as_deref().ok_or_else(refuse)
+    }
+
+    /// Checks what a request asserts about its tenant; `field` names the header or field. Fails with `TENANT_MISMATCH`.
+    pub fn assert_tenant(&self, asserted: &TenantId, field: &str) -> Result<(), Failure> {
+        match &self.tenant {
+            Some(tenant) if tenant.id == *asserted => Ok(()),
+            _ => {
+                let text = format!("`{field}` is not the tenant that the credential belongs to");
+                Err(Failure::new(&reason::TENANT_MISMATCH, text).field(field))
+            }
+        }
+    }
+
+    /// Checks what a request asserts about its tenant's tier; `field` names the header or field. Fails with
+    /// `TIER_MISMATCH`.
+    pub fn assert_tier(&self, asserted: Tier, field: &str) -> Result<(), Failure> {
+        match &self.tenant {
+            Some(tenant) if tenant.tier == asserted => Ok(()),
+            _ => {
+                let text = format!("`{field}` is not the tier in the tenant's record");
+                Err(Failure::new(&reason::TIER_MISMATCH, text).field(field))
+            }
+        }
+    }
+
+    /// Returns the caller after its limits were charged: services called on its behalf do not charge again.
+    #[must_use]
+    pub fn into_admitted(self) -> Self {
+        Self { admitted: true, ..self }
+    }
+}
+
+fn lacking(scope: Scope) -> Failure {
+    Failure::new(&reason::SCOPE_REQUIRED, format!("the credential lacks the scope `{scope}`"))
+        .with("scope", scope.to_string())
+}
+
+/// On whose behalf a service calls another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity(Caller);
+
+impl Identity {
+    /// The service itself, on nobody's behalf.
+    pub fn service() -> Self {
+        Self(Caller::default())
+    }
+
+    /// A tenant, for work that was admitted.
+    pub fn tenant(id: TenantId, tier: Tier) -> Self {
+        let tenant = Some(Tenant { id, tier, active: true });
+        Self(Caller { tenant, scopes: Scopes::from([Scope::Tenant]), admitted: true, ..Caller::default() })
+    }
+
+    /// Returns the caller that the called service shall see.
+    pub(crate) fn called_by(&self, service: &str) -> Caller {
+        Caller { service: Some(service.to_owned()), ..self.0.clone() }
+    }
+
+    /// Returns the tenant, where there is one.
+    pub fn of_tenant(&self) -> Option<&Tenant> {
+        self.0.tenant.as_ref()
+    }
+}
+
+impl From<&Caller> for Identity {
+    fn from(caller: &Caller) -> Self {
+        Self(caller.clone())
+    }
+}
+
+impl From<Caller> for Identity {
+    fn from(caller: Caller) -> Self {
+        Self(caller)
+    }
+}
+
+impl From<&Identity> for Identity {
+    fn from(identity: &Identity) -> Self {
+        identity.clone()
+    }
+}
+
+/// Work is done for the action's tenant, whose limits were charged when it was accepted.
+impl From<&Action> for Identity {
+    fn from(action: &Action) -> Self {
+        let Self(caller) = Self::tenant(action.tenant.clone(), action.tier);
+        Self(Caller { user: action.user.clone(), ..caller })
+    }
+}

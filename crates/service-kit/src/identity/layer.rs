@@ -1,0 +1,94 @@
+//! The layer that puts the [`Caller`](super::Caller) into a request.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use fault::Failure;
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::{Caller, HEADER, Resolver, Signer, presented};
+
+/// Proves who calls. Nobody may send an identity that the mesh did not sign; whoever proves nothing goes on without a
+/// [`Caller`], and every method but those of health and reflection refuses that.
+#[derive(Clone, Debug)]
+pub(crate) struct IdentityLayer {
+    signer: Signer,
+    resolver: Resolver,
+}
+
+impl IdentityLayer {
+    pub(crate) fn new(signer: Signer, resolver: Resolver) -> Self {
+        Self { signer, resolver }
+    }
+
+    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
+        let mut identities = headers.get_all(HEADER).iter();
+        if let Some(identity) = identities.next() {
+            // Of two identities one would be ignored; nothing is ignored here.
+            let text = if identities.next().is_some() { "" } else { identity.to_str().unwrap_or_default() };
+            return self.signer.verify(text).map(Some);
+        }
+        match presented(headers)? {
+            Some(credential) => self.resolver.resolve(credential).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<S> Layer<S> for IdentityLayer {
+    type Service = Identify<S>;
+
+    fn layer(&self, inner: S) -> Identify<S> {
+        Identify { inner, layer: self.clone() }
+    }
+}
+
+/// See [`IdentityLayer`].
+#[derive(Clone, Debug)]
+pub(crate) struct Identify<S> {
+    inner: S,
+    layer: IdentityLayer,
+}
+
+impl<S> Service<Request<Body>> for Identify<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if is_open(request.uri().path()) {
+            return Box::pin(self.inner.call(request));
+        }
+        let layer = self.layer.clone();
+        let spare = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, spare);
+        Box::pin(async move {
+            // Nothing but this layer says who calls.
+            request.extensions_mut().remove::<Caller>();
+            match layer.caller(request.headers()).await {
+                Ok(Some(caller)) => {
+                    request.extensions_mut().insert(caller);
+                }
+                Ok(None) => {}
+                Err(failure) => return Ok(tonic::Status::from(failure).into_http()),
+            }
+            inner.call(request).await
+        })
+    }
+}
+
+/// Probes and tools may ask without a credential, and must get an answer when management is away.
+fn is_open(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
+}

@@ -1,0 +1,186 @@
+//! What services are built from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use action::Tier;
+use fault::{Failure, Fault};
+use queue::Queue;
+use quota::{Quota, Tiers};
+use session::Sessions;
+
+use crate::config::Settings;
+use crate::identity::ResolverConfig;
+use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
+
+/// A key that can be guessed lets everybody in.
+const SHORTEST_KEY: usize = 32;
+
+/// What a [`Kit`] is started with.
+#[derive(Clone, Debug)]
+pub struct KitConfig {
+    /// Name under which the process calls others, e.g. `query`, or `nooble` where all services share one.
+    pub service: String,
+    /// `REDIS_URL`. Required in the end; `nooble up` fills it in when it starts a server of its own.
+    pub redis_url: Option<String>,
+    /// `DATA_DIR`: where databases, objects and keys of this process lie.
+    pub data_dir: PathBuf,
+    /// `IDENTITY_KEY` or `IDENTITY_KEY_FILE`: what identities between services are signed with. Required in the end;
+    /// `nooble up` keeps one in its data directory ([`crate::identity::key_file`]).
+    pub identity_key: Option<Secret>,
+    /// Where the other services are.
+    pub peers: PeersConfig,
+    /// `RATE_LIMIT_…` and `TIMEOUT_…`.
+    pub tiers: Tiers,
+    /// The queue engine; its budgets are the tiers' timeouts.
+    pub queue: queue::Config,
+    /// The session logs.
+    pub session: session::Config,
+    /// How long access is remembered.
+    pub admission: AdmissionConfig,
+    /// How long credentials are remembered.
+    pub resolver: ResolverConfig,
+}
+
+impl KitConfig {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings, service: &str) -> Self {
+        let tiers = tiers::read(settings);
+        let queue = read_queue(settings, &tiers);
+        let identity_key = settings.secret("IDENTITY_KEY");
+        if identity_key.as_ref().is_some_and(|key| key.expose().len() < SHORTEST_KEY) {
+            settings.reject("IDENTITY_KEY", format!("has less than {SHORTEST_KEY} characters"));
+        }
+        Self {
+            service: service.to_owned(),
+            redis_url: settings.secret("REDIS_URL").map(|url| url.expose().to_owned()),
+            data_dir: settings.get("DATA_DIR", PathBuf::from(".nooble")),
+            identity_key,
+            peers: PeersConfig::read(settings),
+            tiers,
+            queue,
+            session: session::Config::default(),
+            admission: AdmissionConfig::read(settings),
+            resolver: ResolverConfig::default(),
+        }
+    }
+}
+
+impl KitConfig {
+    /// Takes what has no default; everything else is as it is without settings.
+    pub fn new(service: &str, redis_url: &str, data_dir: PathBuf, identity_key: Secret, peers: PeersConfig) -> Self {
+        let defaults = Self::read(&mut Settings::default(), service);
+        Self { redis_url: Some(redis_url.to_owned()), data_dir, identity_key: Some(identity_key), peers, ..defaults }
+    }
+}
+
+fn read_queue(settings: &mut Settings, tiers: &Tiers) -> queue::Config {
+    let default = queue::Config::default();
+    let second = std::time::Duration::from_secs(1);
+    let budget = |tier| tiers.of(tier).timeout;
+    queue::Config {
+        lease: settings.get_in("QUEUE_LEASE", default.lease, 2 * second..),
+        max_attempts: settings.get_in("QUEUE_MAX_ATTEMPTS", default.max_attempts, 1..=100),
+        max_crashes: settings.get_in("QUEUE_MAX_CRASHES", default.max_crashes, 1..=100),
+        result_ttl: settings.get_in("QUEUE_RESULT_TTL", default.result_ttl, 60 * second..),
+        retry_base: settings.get("QUEUE_RETRY_BASE", default.retry_base),
+        retry_cap: settings.get("QUEUE_RETRY_CAP", default.retry_cap),
+        budgets: Tier::ALL.map(budget),
+        grace: crate::host::read_grace(settings).mul_f32(crate::host::WORKERS_SHARE),
+        ..default
+    }
+}
+
+/// Why a kit could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KitError {
+    /// A setting that has no default is absent.
+    #[error("{name} is required")]
+    Missing {
+        /// Name of the setting.
+        name: &'static str,
+    },
+    /// Redis cannot be reached or used.
+    #[error("REDIS_URL: {0}")]
+    Broker(#[from] broker::Error),
+    /// The queue does not start.
+    #[error("the queue does not start: {0}")]
+    Queue(#[from] queue::Error),
+    /// The session logs do not start.
+    #[error("the session logs do not start: {0}")]
+    Session(#[from] session::Error),
+}
+
+impl Fault for KitError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Missing { .. } => Failure::internal(),
+            Self::Broker(error) => error.failure(),
+            Self::Queue(error) => error.failure(),
+            Self::Session(error) => error.failure(),
+        }
+    }
+}
+
+/// What a service is built from. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    /// Name under which the process calls others.
+    pub service: Arc<str>,
+    /// The connection to Redis, for the crates that may know it.
+    pub redis: broker::Redis,
+    /// The tier queues.
+    pub queue: Queue,
+    /// The session logs.
+    pub sessions: Sessions,
+    /// The limits of tenants.
+    pub quota: Quota,
+    /// What each tier may do.
+    pub tiers: Arc<Tiers>,
+    /// The other services.
+    pub peers: Peers,
+    /// Whether a caller may.
+    pub admission: Admission,
+    /// Signs and verifies identities between services.
+    pub signer: Signer,
+    /// Tells whom a credential from outside belongs to.
+    pub resolver: Resolver,
+    /// Where databases, objects and keys lie.
+    pub data_dir: PathBuf,
+    /// How well the process is.
+    pub health: Health,
+    /// Background tasks, waited for when the process ends.
+    pub tasks: Tasks,
+}
+
+impl Kit {
+    /// Connects to Redis and starts what every service needs.
+    pub async fn start(config: KitConfig) -> Result<Self, KitError> {
+        let missing = |name| KitError::Missing { name };
+        let key = config.identity_key.as_ref().ok_or_else(|| missing("IDENTITY_KEY"))?;
+        let url = config.redis_url.as_deref().ok_or_else(|| missing("REDIS_URL"))?;
+        let signer = Signer::new(key);
+        let redis = broker::Redis::connect(url).await?;
+        let queue = Queue::start(redis.clone(), config.queue).await?;
+        let sessions = Sessions::start(redis.clone(), config.session).await?;
+        let tiers = Arc::new(config.tiers);
+        let quota = Quota::new(redis.clone(), Arc::clone(&tiers));
+        let peers = Peers::new(&config.service, signer.clone(), &config.peers);
+        Ok(Self {
+            admission: Admission::new(quota.clone(), &peers, &config.admission),
+            resolver: Resolver::new(peers.clone(), &config.resolver),
+            service: config.service.into(),
+            data_dir: config.data_dir,
+            health: Health::default(),
+            tasks: Tasks::default(),
+            redis,
+            queue,
+            sessions,
+            quota,
+            tiers,
+            peers,
+            signer,
+        })
+    }
+}

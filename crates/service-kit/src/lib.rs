@@ -1,0 +1,39 @@
+//! What every service stands on: settings, identity, admission, clients of the other services, and the [`Host`] that
+//! binds, serves, works and drains.
+//!
+//! A process reads its [`config::Settings`], binds a [`Host`], starts a [`Kit`] (Redis, queue, sessions, quota, peers),
+//! lets each service make its [`Service`] out of the kit, and hands them to the host.
+//!
+//! # What always holds
+//!
+//! * All mistakes in the settings are reported at once, before anything is started.
+//! * A façade sees a [`Caller`] that was proved, or none; an identity that the mesh did not sign is refused, never ignored.
+//! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
+//! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
+//! * Health tells the truth within seconds; a drain ends within its grace, whatever hangs.
+
+mod admin;
+mod admission;
+pub mod config;
+mod deadline;
+mod health;
+mod host;
+pub mod identity;
+mod kit;
+mod peers;
+mod queue_service;
+pub mod secret_file;
+mod service;
+mod task_service;
+mod tasks;
+pub mod tiers;
+
+pub use admission::{Admission, AdmissionConfig};
+pub use config::{Secret, Settings};
+pub use health::{Health, Report};
+pub use host::{Error, Host, HostConfig, Part};
+pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
+pub use kit::{Kit, KitConfig, KitError};
+pub use peers::{Peer, Peers, PeersConfig};
+pub use service::Service;
+pub use tasks::{Tasks, spawn};

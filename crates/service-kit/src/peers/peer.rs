@@ -1,0 +1,114 @@
+//! One call to another service: identity, trace and deadline are added, failures get a reason.
+
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use fault::{Failure, reason};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::Channel;
+use tower::Service;
+use tracing::Instrument as _;
+
+use crate::deadline;
+use crate::host::code_name;
+use crate::identity::{Caller, HEADER, Signer};
+
+/// Time for a call that names none.
+const DEFAULT: Duration = Duration::from_secs(5);
+
+/// How long an identity is in force: one hop.
+const IN_FORCE: Duration = Duration::from_secs(30);
+
+/// The transport of the clients of [`Peers`](crate::Peers).
+#[derive(Clone, Debug)]
+pub struct Peer {
+    channel: Channel,
+    caller: Caller,
+    signer: Signer,
+}
+
+impl Peer {
+    pub(super) fn new(channel: Channel, caller: Caller, signer: Signer) -> Self {
+        Self { channel, caller, signer }
+    }
+
+    /// Adds what every call carries and returns its deadline.
+    fn dress(&self, request: &mut Request<Body>) -> Option<Duration> {
+        let asked = deadline::of(request.headers());
+        let limit = asked.or_else(|| (!deadline::is_long(request.uri().path())).then_some(DEFAULT));
+        let headers = request.headers_mut();
+        if let Some(limit) = limit {
+            headers.insert(deadline::GRPC_TIMEOUT, deadline::header(limit));
+        }
+        let identity = self.signer.sign(&self.caller, IN_FORCE);
+        let identity = HeaderValue::try_from(identity).expect("base64 is visible ASCII");
+        headers.insert(HEADER, identity);
+        telemetry::propagate::inject(headers);
+        limit
+    }
+}
+
+impl Service<Request<Body>> for Peer {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.channel.poll_ready(cx).map_err(|error| away(&error))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = request.uri().path().trim_start_matches('/').to_owned();
+        let span = tracing::info_span!(
+            "rpc",
+            otel.name = method,
+            otel.kind = "client",
+            rpc.system.name = "grpc",
+            rpc.method = method,
+            rpc.response.status_code = tracing::field::Empty,
+        );
+        let limit = span.in_scope(|| self.dress(&mut request));
+        let begun = Instant::now();
+        let end = limit.map(|limit| tokio::time::Instant::now() + limit);
+        let answer = self.channel.call(request);
+        let called = span.clone();
+        Box::pin(
+            async move {
+                let answer = match end {
+                    // Looked at before the channel, whose own timer would say CANCELLED.
+                    Some(end) => tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(end) => Err(deadline::exceeded().into()),
+                        answer = answer => answer.map_err(|error| away(&error)),
+                    },
+                    None => answer.await.map_err(|error| away(&error)),
+                };
+                let code = code_of(answer.as_ref());
+                called.record("rpc.response.status_code", code_name(code));
+                if code != tonic::Code::Ok {
+                    telemetry::mark_failed(&called, code_name(code));
+                }
+                telemetry::metric::grpc::called(&method, code_name(code), begun.elapsed());
+                answer
+            }
+            .instrument(span),
+        )
+    }
+}
+
+fn code_of(answer: Result<&Response<Body>, &Status>) -> tonic::Code {
+    match answer {
+        Ok(response) => Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code()),
+        Err(status) => status.code(),
+    }
+}
+
+/// The transport failed: nobody is there, or not any more. Whether the call was handled is not known.
+fn away(error: &tonic::transport::Error) -> Status {
+    tracing::debug!(error = %error, cause = ?std::error::Error::source(error).map(ToString::to_string), "peer is away");
+    let text = "a part of the system did not answer";
+    Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1)).into()
+}

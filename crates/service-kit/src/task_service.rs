@@ -1,0 +1,155 @@
+//! The `TaskService`: answers for every task of the caller's tenant, in whatever domain it runs.
+
+mod watch;
+
+use std::time::{Duration, Instant};
+
+use action::{Status as TaskStatus, TaskId, TenantId};
+use fault::{Failure, reason};
+use futures::stream::BoxStream;
+use proto::task::v1 as wire;
+use proto::task::v1::task_service_server::{TaskService, TaskServiceServer};
+use queue::Queue;
+use session::Sessions;
+use tonic::{Request, Response, Status};
+
+use crate::{Caller, Kit};
+
+/// Wait of `WaitTask` when none is asked for, and the longest.
+const WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// First and longest pause between two looks at a task that is waited for.
+const LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+/// Most characters of a reason for a cancellation.
+const REASON: usize = 200;
+
+/// The façade.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskFacade {
+    queue: Queue,
+    sessions: Sessions,
+}
+
+impl TaskFacade {
+    /// Makes the server.
+    pub(crate) fn server(kit: &Kit) -> TaskServiceServer<Self> {
+        TaskServiceServer::new(Self { queue: kit.queue.clone(), sessions: kit.sessions.clone() })
+    }
+
+    async fn find(&self, tenant: &TenantId, task: TaskId) -> Result<wire::Task, Status> {
+        Ok(self.queue.task(tenant, task).await?.ok_or_else(not_found)?)
+    }
+
+    /// Looks at the task, less and less often, until it has ended or the time is up.
+    async fn wait(&self, tenant: &TenantId, task: TaskId, patience: Duration) -> Result<wire::Task, Status> {
+        let end = Instant::now() + patience;
+        let mut pause = LOOK;
+        loop {
+            let found = self.find(tenant, task).await?;
+            let left = end.saturating_duration_since(Instant::now());
+            if has_ended(&found) || left.is_zero() {
+                return Ok(found);
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl TaskService for TaskFacade {
+    async fn get_task(
+        &self,
+        request: Request<wire::GetTaskRequest>,
+    ) -> Result<Response<wire::GetTaskResponse>, Status> {
+        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
+        Ok(Response::new(wire::GetTaskResponse { task: Some(task) }))
+    }
+
+    async fn wait_task(
+        &self,
+        request: Request<wire::WaitTaskRequest>,
+    ) -> Result<Response<wire::WaitTaskResponse>, Status> {
+        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let request = request.into_inner();
+        let patience = request.timeout.as_ref().and_then(action::time::duration_from_proto).unwrap_or(WAIT);
+        if patience > LONGEST_WAIT {
+            return Err(Failure::new(&reason::INVALID_FIELD, "`timeout` is at most 5 minutes").field("timeout").into());
+        }
+        let task = self.wait(&tenant, request.task_id.parse()?, patience).await?;
+        Ok(Response::new(wire::WaitTaskResponse { task: Some(task) }))
+    }
+
+    type WatchTaskStream = BoxStream<'static, Result<wire::WatchTaskResponse, Status>>;
+
+    async fn watch_task(
+        &self,
+        request: Request<wire::WatchTaskRequest>,
+    ) -> Result<Response<Self::WatchTaskStream>, Status> {
+        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
+        Ok(Response::new(watch::stream(self.queue.clone(), &self.sessions, &tenant, &task)?))
+    }
+
+    async fn cancel_task(
+        &self,
+        request: Request<wire::CancelTaskRequest>,
+    ) -> Result<Response<wire::CancelTaskResponse>, Status> {
+        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let request = request.into_inner();
+        if request.reason.chars().count() > REASON {
+            return Err(Failure::new(&reason::INVALID_FIELD, "`reason` has at most 200 characters")
+                .field("reason")
+                .into());
+        }
+        let cancelled = self.queue.cancel(&tenant, request.task_id.parse()?, &request.reason).await?;
+        Ok(Response::new(wire::CancelTaskResponse { task: Some(cancelled.ok_or_else(not_found)?) }))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<wire::ListTasksRequest>,
+    ) -> Result<Response<wire::ListTasksResponse>, Status> {
+        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let request = request.into_inner();
+        let status = match TaskStatus::try_from(request.status) {
+            Ok(TaskStatus::Unspecified) => None,
+            Ok(status) => Some(status),
+            Err(_) => {
+                return Err(Failure::new(&reason::INVALID_FIELD, "`status` is none of the six").field("status").into());
+            }
+        };
+        let size = page_size(request.page_size)?;
+        let (tasks, next_page_token) = self.queue.tasks(&tenant, status, size, &request.page_token).await?;
+        Ok(Response::new(wire::ListTasksResponse { tasks, next_page_token }))
+    }
+}
+
+/// Reads the size of a page: 20 when 0, larger ones than 100 become 100.
+pub(crate) fn page_size(asked: i32) -> Result<usize, Failure> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(20),
+        Ok(size) => Ok(size.min(100)),
+        Err(_) => Err(Failure::new(&reason::INVALID_FIELD, "`page_size` must not be negative").field("page_size")),
+    }
+}
+
+fn not_found() -> Failure {
+    Failure::new(&reason::TASK_NOT_FOUND, "there is no such task").field("task_id")
+}
+
+/// Tells whether a status is final.
+fn is_final(status: i32) -> bool {
+    matches!(
+        TaskStatus::try_from(status),
+        Ok(TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Timeout | TaskStatus::Cancelled)
+    )
+}
+
+fn has_ended(task: &wire::Task) -> bool {
+    is_final(task.status)
+}

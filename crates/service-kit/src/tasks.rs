@@ -1,0 +1,51 @@
+//! Tasks that somebody waits for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// The background tasks of a process part. Cloning is cheap. The host waits for them at the end of its drain.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    ending: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs a future in the background, within the current span. It is waited for at the drain and ends then at the
+    /// latest: whoever must finish something first listens to [`Tasks::ending`].
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let future = self.tracker.track_future(future.in_current_span());
+        #[expect(clippy::disallowed_methods, reason = "the tracker waits for it")]
+        tokio::spawn(future)
+    }
+
+    /// Returns the token that is cancelled when background tasks shall come to their end.
+    pub fn ending(&self) -> CancellationToken {
+        self.ending.clone()
+    }
+
+    /// Asks all tasks to end and waits for them, for a limited time. Returns whether they did.
+    pub async fn end(&self, patience: Duration) -> bool {
+        self.ending.cancel();
+        self.tracker.close();
+        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// Runs a future in the background of `tasks`; the same as [`Tasks::spawn`].
+pub fn spawn<F>(tasks: &Tasks, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tasks.spawn(future)
+}
