@@ -1,0 +1,102 @@
+//! Reading and saving.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use action::{AgentId, ConversationId, TenantId, Tier};
+use proto::conversation::v1 as wire;
+use store::{Page, PageBounds};
+
+use crate::id::{self, UUID, WORD};
+use crate::turn::Turn;
+use crate::{Conversations, Error, table};
+
+const BOUNDS: PageBounds = PageBounds { default: 50, max: 200 };
+
+impl Conversations {
+    /// Returns the last messages of a conversation, oldest first, as many as are asked for and the tier allows (all that it
+    /// allows when `limit` is 0), without those of the task that asks; what that task saved stands in `saved_turn`.
+    pub async fn context(
+        &self,
+        tenant: &TenantId,
+        tier: Tier,
+        request: &wire::GetContextRequest,
+    ) -> Result<wire::GetContextResponse, Error> {
+        let agent: AgentId = id::required("agent_id", &request.agent_id, WORD)?;
+        let conversation = resolve(tenant, &request.conversation_id, &request.session_id, &agent)?;
+        let task = id::optional("task_id", &request.task_id, UUID)?;
+        let bound = self.tiers.of(tier).history_messages;
+        let limit = if request.limit == 0 { bound } else { request.limit.min(bound) };
+
+        let scope = self.database.tenant(tenant);
+        let mut connection = scope.read().acquire().await?;
+        let saved_turn = match task {
+            Some(task) => table::saved_turn(&scope, &mut connection, &conversation, &agent, task).await?,
+            None => None,
+        };
+        let rows = table::last(&scope, &mut connection, &conversation, &agent, limit, task).await?;
+        let messages = rows.into_iter().rev().map(Into::into).collect();
+        Ok(wire::GetContextResponse { conversation_id: conversation.to_string(), messages, saved_turn })
+    }
+
+    /// Saves both messages of a turn in one step. A task saves one turn: what it saves again changes nothing.
+    pub async fn save_turn(
+        &self,
+        tenant: &TenantId,
+        request: wire::SaveTurnRequest,
+    ) -> Result<wire::SaveTurnResponse, Error> {
+        let turn = Turn::read(request)?;
+        let now = now_ms();
+        let scope = self.database.tenant(tenant);
+        let mut transaction = scope.begin().await?;
+        table::touch(&scope, &mut transaction, &turn, now).await?;
+        let number = match turn.number {
+            Some(number) => number,
+            None => table::next_number(&scope, &mut transaction, &turn).await?,
+        };
+        if !table::insert_turn(&scope, &mut transaction, &turn, number, now).await? {
+            transaction.rollback().await?;
+            return Ok(wire::SaveTurnResponse { saved_before: true });
+        }
+        table::insert_messages(&scope, &mut transaction, &turn, number, now).await?;
+        transaction.commit().await?;
+        Ok(wire::SaveTurnResponse { saved_before: false })
+    }
+
+    /// Lists the messages of a conversation, oldest first. One that nobody has begun is empty.
+    pub async fn messages(
+        &self,
+        tenant: &TenantId,
+        request: &wire::ListMessagesRequest,
+    ) -> Result<wire::ListMessagesResponse, Error> {
+        let agent: Option<AgentId> = id::optional("agent_id", &request.agent_id, WORD)?;
+        let conversation = match &agent {
+            Some(agent) => resolve(tenant, &request.conversation_id, &request.session_id, agent)?,
+            None if request.conversation_id.is_empty() => {
+                return Err(Error::field("agent_id", "is required when `conversation_id` is empty"));
+            }
+            None => id::required("conversation_id", &request.conversation_id, WORD)?,
+        };
+        let page = Page::read("messages", table::KEY_PARTS, BOUNDS, request.page_size, &request.page_token)?;
+        let scope = self.database.tenant(tenant);
+        let rows = table::page(&scope, &conversation, agent.as_ref(), &page).await?;
+        let (rows, next_page_token) = page.finish(rows, table::MessageRow::key);
+        let messages = rows.into_iter().map(Into::into).collect();
+        Ok(wire::ListMessagesResponse { conversation_id: conversation.to_string(), messages, next_page_token })
+    }
+}
+
+/// Returns the conversation that is named, or the one that the session has with the agent.
+fn resolve(tenant: &TenantId, conversation: &str, session: &str, agent: &AgentId) -> Result<ConversationId, Error> {
+    if let Some(named) = id::optional("conversation_id", conversation, WORD)? {
+        return Ok(named);
+    }
+    let session = id::optional("session_id", session, WORD)?
+        .ok_or_else(|| Error::field("session_id", "is required when `conversation_id` is empty"))?;
+    Ok(id::conversation(tenant, &session, agent))
+}
+
+/// Milliseconds since 1970, as the tables have it.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,75 @@
+//! Saving, once.
+
+use futures::future::join_all;
+use proto::conversation::v1 as wire;
+use proto::conversation::v1::conversation_service_server::ConversationService as _;
+
+use crate::{Fixture, acme, ask, by, contents, open, read, task, turn};
+
+#[tokio::test]
+async fn saving_a_task_again_changes_nothing_and_says_so() {
+    let fixture = Fixture::new().await;
+    assert!(!fixture.save(&acme(), turn("conversation-1", "agent-1", 1)).await.unwrap());
+    let before = fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap();
+    let mut other = turn("conversation-1", "agent-1", 1);
+    other.turn.as_mut().unwrap().assistant.as_mut().unwrap().content = "another answer".into();
+    other.turn.as_mut().unwrap().result = vec![9];
+    assert!(fixture.save(&acme(), other).await.unwrap());
+    // Not even somewhere else.
+    let elsewhere = wire::SaveTurnRequest { turn_number: 7, ..turn("conversation-2", "agent-2", 1) };
+    assert!(fixture.save(&acme(), elsewhere).await.unwrap());
+    assert_eq!(fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap(), before);
+    assert_eq!(fixture.context(&acme(), ask("conversation-2", "agent-2")).await.unwrap().messages, []);
+}
+
+#[tokio::test]
+async fn of_many_who_save_the_same_task_at_once_one_does() {
+    let fixture = Fixture::new().await;
+    // Another process on the same file.
+    let other = open(fixture.folder.path()).await;
+    let saves = (0..12).map(|number| {
+        let grpc = if number % 2 == 0 { &fixture.grpc } else { &other };
+        grpc.save_turn(by(&acme(), turn("conversation-1", "agent-1", 1)))
+    });
+    let answers: Vec<_> = join_all(saves).await.into_iter().map(|answer| read(answer).unwrap()).collect();
+    assert_eq!(answers.iter().filter(|answer| !answer.saved_before).count(), 1);
+    assert_eq!(fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap().messages.len(), 2);
+}
+
+#[tokio::test]
+async fn message_ids_follow_from_the_task() {
+    let ids = async || {
+        let fixture = Fixture::new().await;
+        fixture.save(&acme(), turn("conversation-1", "agent-1", 1)).await.unwrap();
+        let messages = fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap().messages;
+        messages.into_iter().map(|message| message.message_id).collect::<Vec<_>>()
+    };
+    let first = ids().await;
+    assert_eq!(first, ids().await);
+    assert_ne!(first[0], first[1]);
+}
+
+#[tokio::test]
+async fn turns_are_ordered_by_their_number_not_by_who_was_ready_first() {
+    let fixture = Fixture::new().await;
+    for number in [3, 1, 2] {
+        fixture.save(&acme(), turn("conversation-1", "agent-1", number)).await.unwrap();
+    }
+    let context = fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap();
+    let expected = ["question 1", "answer 1", "question 2", "answer 2", "question 3", "answer 3"];
+    assert_eq!(contents(&context.messages), expected);
+}
+
+#[tokio::test]
+async fn turns_without_a_number_come_after_those_that_are_there() {
+    let fixture = Fixture::new().await;
+    let unnumbered = |number| wire::SaveTurnRequest { turn_number: 0, ..turn("conversation-1", "agent-1", number) };
+    fixture.save(&acme(), turn("conversation-1", "agent-1", 5)).await.unwrap();
+    for number in [9, 1] {
+        fixture.save(&acme(), unnumbered(number)).await.unwrap();
+    }
+    let context = fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap();
+    let expected = ["question 5", "answer 5", "question 9", "answer 9", "question 1", "answer 1"];
+    assert_eq!(contents(&context.messages), expected);
+    assert_eq!(context.messages[5].task_id, task(1));
+}

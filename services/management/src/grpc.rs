@@ -1,0 +1,126 @@
+//! The façade: who calls, decode → call → encode.
+
+use proto::management::v1 as wire;
+use proto::management::v1::management_service_server::{ManagementService, ManagementServiceServer};
+use service_kit::{Caller, Scope};
+use tonic::{Request, Response, Status};
+
+use crate::{Error, Management};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// Serves [`Management`] by gRPC.
+#[derive(Clone, Debug)]
+pub struct Grpc(Management);
+
+impl Grpc {
+    /// Takes what is served.
+    pub fn new(management: Management) -> Self {
+        Self(management)
+    }
+
+    /// Returns the generated server around it.
+    pub fn server(self) -> ManagementServiceServer<Self> {
+        ManagementServiceServer::new(self)
+    }
+}
+
+#[tonic::async_trait]
+impl ManagementService for Grpc {
+    async fn create_tenant(&self, request: Request<wire::CreateTenantRequest>) -> Answer<wire::CreateTenantResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        let tenant = self.0.create_tenant(request.into_inner()).await?;
+        Ok(Response::new(wire::CreateTenantResponse { tenant: Some(tenant) }))
+    }
+
+    async fn get_tenant(&self, request: Request<wire::GetTenantRequest>) -> Answer<wire::GetTenantResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let tenant = self.0.tenant(&tenant).await?;
+        Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
+    }
+
+    async fn update_tenant(&self, request: Request<wire::UpdateTenantRequest>) -> Answer<wire::UpdateTenantResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        let tenant = self.0.update_tenant(request.into_inner()).await?;
+        Ok(Response::new(wire::UpdateTenantResponse { tenant: Some(tenant) }))
+    }
+
+    async fn create_api_key(&self, request: Request<wire::CreateApiKeyRequest>) -> Answer<wire::CreateApiKeyResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        Ok(Response::new(self.0.create_api_key(request.into_inner()).await?))
+    }
+
+    async fn revoke_api_key(&self, request: Request<wire::RevokeApiKeyRequest>) -> Answer<wire::RevokeApiKeyResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        let key = self.0.revoke_api_key(request.get_ref()).await?;
+        Ok(Response::new(wire::RevokeApiKeyResponse { key: Some(key) }))
+    }
+
+    async fn resolve_credential(
+        &self,
+        request: Request<wire::ResolveCredentialRequest>,
+    ) -> Answer<wire::ResolveCredentialResponse> {
+        // From outside it would be a place to try keys without being charged for it.
+        Caller::of(&request)?.inside()?;
+        Ok(Response::new(self.0.resolve_credential(&request.get_ref().credential).await?))
+    }
+
+    async fn create_agent(&self, request: Request<wire::CreateAgentRequest>) -> Answer<wire::CreateAgentResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let agent = request.into_inner().agent.ok_or_else(|| Error::field("agent", "is required"))?;
+        let agent = self.0.create_agent(&tenant, &agent).await?;
+        Ok(Response::new(wire::CreateAgentResponse { agent: Some(agent) }))
+    }
+
+    async fn get_agent(&self, request: Request<wire::GetAgentRequest>) -> Answer<wire::GetAgentResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let agent = self.0.agent(&tenant, &request.get_ref().agent_id).await?;
+        Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
+    }
+
+    async fn update_agent(&self, request: Request<wire::UpdateAgentRequest>) -> Answer<wire::UpdateAgentResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let request = request.into_inner();
+        let change = request.agent.ok_or_else(|| Error::field("agent", "is required"))?;
+        let agent = self.0.update_agent(&tenant, &change, &request.fields).await?;
+        Ok(Response::new(wire::UpdateAgentResponse { agent: Some(agent) }))
+    }
+
+    async fn list_agents(&self, request: Request<wire::ListAgentsRequest>) -> Answer<wire::ListAgentsResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        Ok(Response::new(self.0.agents(&tenant, request.get_ref()).await?))
+    }
+
+    async fn delete_agent(&self, request: Request<wire::DeleteAgentRequest>) -> Answer<wire::DeleteAgentResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        self.0.delete_agent(&tenant, &request.get_ref().agent_id).await?;
+        Ok(Response::new(wire::DeleteAgentResponse {}))
+    }
+
+    async fn create_collection(
+        &self,
+        request: Request<wire::CreateCollectionRequest>,
+    ) -> Answer<wire::CreateCollectionResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let collection = request.into_inner().collection.ok_or_else(|| Error::field("collection", "is required"))?;
+        let collection = self.0.create_collection(&tenant, &collection).await?;
+        Ok(Response::new(wire::CreateCollectionResponse { collection: Some(collection) }))
+    }
+
+    async fn get_collection(
+        &self,
+        request: Request<wire::GetCollectionRequest>,
+    ) -> Answer<wire::GetCollectionResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let collection = self.0.collection(&tenant, &request.get_ref().collection_id).await?;
+        Ok(Response::new(wire::GetCollectionResponse { collection: Some(collection) }))
+    }
+
+    async fn list_collections(
+        &self,
+        request: Request<wire::ListCollectionsRequest>,
+    ) -> Answer<wire::ListCollectionsResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        Ok(Response::new(self.0.collections(&tenant, request.get_ref()).await?))
+    }
+}
