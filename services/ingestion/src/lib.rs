@@ -1,0 +1,45 @@
+#![doc = include_str!("../README.md")]
+
+mod chunk;
+mod config;
+mod documents;
+mod error;
+mod feed;
+mod grpc;
+mod ingestion;
+mod media;
+mod objects;
+mod process;
+mod read;
+mod report;
+mod upload;
+mod worker;
+
+use std::sync::Arc;
+
+use action::Domain;
+use models::Embedder;
+use proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
+use service_kit::{Kit, Service};
+
+pub use config::Config;
+pub use error::Error;
+pub use grpc::Grpc;
+pub use ingestion::Ingestion;
+pub use media::MediaType;
+pub use worker::worker;
+
+/// Makes the service: serves the façade and handles the domain's actions. `model` counts tokens; it must be the model that
+/// the embedding service runs.
+///
+/// # Errors
+///
+/// [`Error::Store`] and [`Error::Io`] when the table or the object store cannot be opened.
+pub async fn service(config: Config, kit: &Kit, model: Arc<dyn Embedder>) -> Result<Service, Error> {
+    let slots = config.slots;
+    let ingestion = Ingestion::open(config, kit.clone(), model).await?;
+    let worker = worker(ingestion.clone(), kit.queue.clone(), slots);
+    Ok(Service::new(Domain::Ingestion)
+        .serve(IngestionServiceServer::new(Grpc::new(ingestion)))
+        .work(move |shutdown| worker.run(shutdown)))
+}
