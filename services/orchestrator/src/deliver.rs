@@ -1,0 +1,39 @@
+//! An outcome becomes the last frame of its task.
+
+use action::Action;
+use proto::action::v1::Callback;
+use session::{Append, Log, Sessions};
+
+use crate::Error;
+use crate::callback::word;
+use crate::ending::ending;
+
+/// Brings outcomes to the logs of their sessions. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) sessions: Sessions,
+}
+
+impl Delivery {
+    /// Appends the final frame of a task, once: an outcome that comes again finds the task finished and changes nothing.
+    pub(crate) async fn deliver(&self, action: &Action, callback: &Callback) -> Result<(), Error> {
+        let status = callback.status();
+        // The queue has decided how the task ended, whichever attempt wrote last.
+        let last = Append { fence: Append::DECIDED, ..Append::last(action, ending(callback)) };
+        let (task, tenant) = (action.task, &action.tenant);
+        match self.sessions.append(&Log::of(action), last).await {
+            Ok(at) => {
+                tracing::info!(task_id = %task, tenant_id = %tenant, status = word(status), seq = at.seq, "outcome shown");
+                Ok(())
+            }
+            Err(session::Error::Finished) => {
+                tracing::debug!(task_id = %task, tenant_id = %tenant, "the outcome was shown before");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! The façade: decode, call, encode.
+
+use proto::orchestrator::v1::orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer};
+use proto::orchestrator::v1::{ConnectRequest, SendMessageRequest, SendMessageResponse};
+use service_kit::Caller;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::connect::{Connection, Events, Follower};
+use crate::send::Inlet;
+
+/// The orchestrator as a gRPC service.
+#[derive(Clone, Debug)]
+pub(crate) struct Grpc {
+    pub(crate) inlet: Inlet,
+    pub(crate) follower: Follower,
+}
+
+impl Grpc {
+    pub(crate) fn server(self) -> OrchestratorServiceServer<Self> {
+        OrchestratorServiceServer::new(self)
+    }
+}
+
+#[tonic::async_trait]
+impl OrchestratorService for Grpc {
+    async fn send_message(
+        &self,
+        request: Request<SendMessageRequest>,
+    ) -> Result<Response<SendMessageResponse>, Status> {
+        let caller = Caller::of(&request)?.clone();
+        let response = self.inlet.send(&caller, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
+    type ConnectStream = Events;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let caller = Caller::of(&request)?.clone();
+        let connection = Connection::new(self.follower.clone(), caller)?;
+        Ok(Response::new(connection.events(request.into_inner())))
+    }
+}
