@@ -1,0 +1,114 @@
+//! Reads JSON bodies: bounded in size and time, with mistakes that say where they are.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use fault::{Failure, reason};
+use futures::StreamExt as _;
+use http::{HeaderMap, header};
+use serde_json::{Map, Value};
+
+/// Most bytes that are read and thrown away after a refusal, so that the caller gets to see the answer.
+const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// How much is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Most bytes of a JSON body.
+    pub(crate) bytes: usize,
+    /// Longest time from the first to the last byte.
+    pub(crate) time: Duration,
+}
+
+/// Reads a body that must be one JSON object.
+pub(crate) async fn json_object(
+    headers: &HeaderMap,
+    body: Body,
+    bounds: Bounds,
+) -> Result<Map<String, Value>, Failure> {
+    check_type(headers)?;
+    let bytes = read(headers, body, bounds).await?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(Failure::new(&reason::INVALID_JSON, "the body must be a JSON object, at line 1 column 1")),
+        Err(error) => Err(Failure::new(&reason::INVALID_JSON, describe(&error))),
+    }
+}
+
+/// Reads what is left of a body and throws it away, within bounds: a connection that is closed while the other side still
+/// writes is reset, and the answer is lost with it.
+pub(crate) async fn discard(stream: &mut BodyDataStream) {
+    let drain = async {
+        let mut read = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            read += chunk.len();
+            if read > MAX_DISCARDED {
+                break;
+            }
+        }
+    };
+    let _elapsed = tokio::time::timeout(DISCARD_TIME, drain).await;
+}
+
+/// Returns the length that the caller announces.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = value.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Failure::new(&reason::INVALID_JSON, "send the body with `Content-Type: application/json`")
+        .field("Content-Type"))
+}
+
+async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Vec<u8>, Failure> {
+    let mut stream = body.into_data_stream();
+    if announced(headers).is_some_and(|length| length > bounds.bytes as u64) {
+        discard(&mut stream).await;
+        return Err(too_large(bounds.bytes));
+    }
+    let collected = tokio::time::timeout(bounds.time, collect(&mut stream, bounds.bytes)).await;
+    match collected {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => {
+            discard(&mut stream).await;
+            Err(too_large(bounds.bytes))
+        }
+        Ok(Err(_)) => Err(Failure::new(&reason::INVALID_REQUEST, "the body broke off")),
+        Err(_) => Err(Failure::new(
+            &reason::INVALID_REQUEST,
+            format!("the body did not arrive within {} s", bounds.time.as_secs()),
+        )),
+    }
+}
+
+async fn collect(stream: &mut BodyDataStream, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        if bytes.len() + chunk.len() > limit {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes))
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(&reason::BODY_TOO_LARGE, format!("a JSON body has at most {limit} bytes"))
+        .with("limit", limit.to_string())
+}
+
+/// Says what is wrong and where; serde_json's text names tokens, never content.
+fn describe(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        serde_json::error::Category::Eof => "the JSON ends too early",
+        _ => "the JSON is not well formed",
+    };
+    format!("{kind}, at line {} column {}", error.line(), error.column())
+}

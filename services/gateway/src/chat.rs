@@ -1,0 +1,194 @@
+//! `POST /api/chat/send`: a message in, a task out.
+
+use std::collections::HashMap;
+
+use action::ContextType;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use fault::{Failure, reason};
+use http::HeaderMap;
+use proto::execution::v1::AgentRun;
+use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
+use quota::UsageKind;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use service_kit::Caller;
+
+use crate::edge::Edge;
+use crate::headers::{ChatHeaders, name};
+use crate::problem::Refusal;
+use crate::{body, limits};
+
+const MAX_MESSAGE: usize = 4000;
+const MAX_WORD: usize = 64;
+const MAX_FACTS: usize = 64;
+
+/// What is answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatView {
+    success: bool,
+    task_id: String,
+    message: &'static str,
+    queue_name: String,
+    /// Seconds.
+    estimated_time: f64,
+}
+
+impl From<SendMessageResponse> for ChatView {
+    fn from(response: SendMessageResponse) -> Self {
+        let estimated = response.estimated_time.as_ref().and_then(action::time::duration_from_proto);
+        Self {
+            success: true,
+            task_id: response.task.unwrap_or_default().task_id,
+            message: "message accepted",
+            queue_name: response.queue_name,
+            estimated_time: estimated.unwrap_or_default().as_secs_f64(),
+        }
+    }
+}
+
+/// The body of a message, checked. Fields of later versions and other clients are passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChatBody {
+    message: String,
+    message_type: String,
+    user_info: HashMap<String, String>,
+    max_iterations: u32,
+}
+
+/// Handles the route: identity, headers, body, assertions, access, limit, and only then the orchestrator.
+pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    edge.accept_work()?;
+    let caller = edge.prove(&headers).await?;
+    let asked = ChatHeaders::parse(&headers)?;
+    let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
+    asked.asserted.agree(&caller)?;
+    grant(&edge, &caller, &asked).await?;
+    let windows = limits::charge(&edge, &caller, usage(asked.context)).await?;
+    let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
+    let request = edge.call(request(asked, text));
+    let response = edge.peers.orchestrator(&caller).send_message(request).await?.into_inner();
+    let answer = ChatView::from(response);
+    tracing::Span::current().record("nooble.task_id", &answer.task_id);
+    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
+    Ok((limits::headers(&windows), Json(answer)).into_response())
+}
+
+/// Checks that the tenant may use what the headers name.
+async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<(), Failure> {
+    let granted = edge.admission.access_agent(caller, &asked.agent).await;
+    granted.map_err(|failure| named(failure, name::AGENT))?;
+    if let Some(collection) = &asked.collection {
+        let granted = edge.admission.access_collection(caller, collection).await;
+        granted.map_err(|failure| named(failure, name::COLLECTION))?;
+    }
+    Ok(())
+}
+
+/// Callers of the edge know the header, not the field of the message behind it.
+fn named(failure: Failure, header: &'static str) -> Failure {
+    if failure.field_name().is_some() { failure.field(header) } else { failure }
+}
+
+fn usage(context: ContextType) -> UsageKind {
+    match context {
+        ContextType::Agent => UsageKind::Agent,
+        ContextType::Workflow => UsageKind::Workflow,
+        ContextType::Collection => UsageKind::Collection,
+    }
+}
+
+fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
+    use proto::action::v1::ContextType as Wire;
+    let context = match asked.context {
+        ContextType::Agent => Wire::Agent,
+        ContextType::Workflow => Wire::Workflow,
+        ContextType::Collection => Wire::Collection,
+    };
+    let run = AgentRun {
+        message: text.message,
+        message_type: text.message_type,
+        user_info: text.user_info,
+        max_iterations: text.max_iterations,
+        conversation_id: asked.conversation.map(|id| id.to_string()).unwrap_or_default(),
+        turn: 0,
+    };
+    SendMessageRequest {
+        agent_id: asked.agent.to_string(),
+        session_id: asked.session.to_string(),
+        run: Some(run),
+        context_type: context.into(),
+        collection_id: asked.collection.map(|id| id.to_string()).unwrap_or_default(),
+        user_id: asked.user.map(|id| id.to_string()).unwrap_or_default(),
+        request_source: asked.source,
+        client_version: asked.version,
+        timeout: None,
+        callback_queue: String::new(),
+    }
+}
+
+impl ChatBody {
+    /// Checks the fields of a body.
+    pub(crate) fn parse(mut fields: Map<String, Value>) -> Result<Self, Failure> {
+        Ok(Self {
+            message: message(fields.remove("message"))?,
+            message_type: word(fields.remove("message_type"))?,
+            user_info: facts(fields.remove("user_info"))?,
+            max_iterations: iterations(fields.remove("max_iterations"))?,
+        })
+    }
+}
+
+fn message(value: Option<Value>) -> Result<String, Failure> {
+    let text = match value {
+        Some(Value::String(text)) => text,
+        None | Some(Value::Null) => return Err(invalid("message", "is required")),
+        Some(_) => return Err(invalid("message", "must be a text")),
+    };
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MAX_MESSAGE {
+        return Err(invalid("message", &format!("must have 1 to {MAX_MESSAGE} characters, and more than spaces")));
+    }
+    Ok(text)
+}
+
+fn word(value: Option<Value>) -> Result<String, Failure> {
+    match value {
+        None | Some(Value::Null) => Ok("text".to_owned()),
+        Some(Value::String(text)) if !text.is_empty() && text.len() <= MAX_WORD => Ok(text),
+        Some(_) => Err(invalid("message_type", "must be a word of at most 64 characters")),
+    }
+}
+
+fn iterations(value: Option<Value>) -> Result<u32, Failure> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(0) };
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| invalid("max_iterations", "must be a whole number, 1 or greater"))
+}
+
+fn facts(value: Option<Value>) -> Result<HashMap<String, String>, Failure> {
+    let facts = match value {
+        None | Some(Value::Null) => return Ok(HashMap::new()),
+        Some(Value::Object(facts)) if facts.len() <= MAX_FACTS => facts,
+        Some(Value::Object(_)) => return Err(invalid("user_info", "has more than 64 entries")),
+        Some(_) => return Err(invalid("user_info", "must be an object")),
+    };
+    let plain = |(name, value): (String, Value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some(Ok((name, text))),
+        Value::Bool(_) | Value::Number(_) => Some(Ok((name, value.to_string()))),
+        Value::Array(_) | Value::Object(_) => {
+            Some(Err(invalid("user_info", "holds texts, numbers, true and false only")))
+        }
+    };
+    facts.into_iter().filter_map(plain).collect()
+}
+
+fn invalid(field: &'static str, rule: &str) -> Failure {
+    Failure::new(&reason::INVALID_FIELD, format!("`{field}` {rule}")).field(field)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! What an operator may set. The mission's names where it has them, `GATEWAY_` for the rest.
+
+use std::time::Duration;
+
+use service_kit::Settings;
+
+/// Settings of the gateway. `deploy/config/gateway.toml` is the commented reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS`: sockets of this process.
+    pub max_sockets: usize,
+    /// `ORCHESTRATOR_WEBSOCKET_PING_INTERVAL`: time between pings on a socket.
+    pub ping_interval: Duration,
+    /// `ORCHESTRATOR_WEBSOCKET_PING_TIMEOUT`: time for the answer to a ping.
+    pub ping_timeout: Duration,
+    /// `GATEWAY_WEBSOCKET_AUTH_TIMEOUT`: time for the `auth` frame of a socket that came without a credential.
+    pub auth_timeout: Duration,
+    /// `GATEWAY_WEBSOCKET_WRITE_TIMEOUT`: time for a client to take one frame.
+    pub write_timeout: Duration,
+    /// `GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES`: bytes of one message of a client.
+    pub max_message_bytes: usize,
+    /// `GATEWAY_WEBSOCKET_BACKLOG_FRAMES`: frames that wait for one socket before they wait in the log.
+    pub backlog_frames: usize,
+    /// `GATEWAY_WEBSOCKET_BACKLOG_BYTES`: bytes that wait for one socket before they wait in the log.
+    pub backlog_bytes: usize,
+    /// `GATEWAY_MAX_BODY_BYTES`: bytes of a JSON body.
+    pub max_body_bytes: usize,
+    /// `GATEWAY_HEADER_TIMEOUT`: time for the headers of a request, and for a kept connection to send the next one.
+    pub header_timeout: Duration,
+    /// `GATEWAY_BODY_TIMEOUT`: time for a JSON body.
+    pub body_timeout: Duration,
+    /// `GATEWAY_UPLOAD_TIMEOUT`: time for an upload.
+    pub upload_timeout: Duration,
+    /// `GATEWAY_CALL_TIMEOUT`: time for a call to another service.
+    pub call_timeout: Duration,
+    /// `GATEWAY_DRAIN_DELAY`: time between saying that the process ends and taking no more connections.
+    pub drain_delay: Duration,
+    /// `GATEWAY_DRAIN_GRACE`: time for everything to end after that.
+    pub drain_grace: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_sockets: 1000,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(10),
+            auth_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            max_message_bytes: 64 * 1024,
+            backlog_frames: 256,
+            backlog_bytes: 1024 * 1024,
+            max_body_bytes: 256 * 1024,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(15),
+            upload_timeout: Duration::from_mins(5),
+            call_timeout: Duration::from_secs(10),
+            drain_delay: Duration::ZERO,
+            drain_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings; mistakes are reported by [`Settings::finish`].
+    pub fn read(settings: &mut Settings) -> Self {
+        let default = Self::default();
+        let shortest = Duration::from_millis(1);
+        let mut time = |name: &str, default: Duration| settings.get_in(name, default, shortest..);
+        let ping_interval = time("ORCHESTRATOR_WEBSOCKET_PING_INTERVAL", default.ping_interval);
+        let ping_timeout = time("ORCHESTRATOR_WEBSOCKET_PING_TIMEOUT", default.ping_timeout);
+        let auth_timeout = time("GATEWAY_WEBSOCKET_AUTH_TIMEOUT", default.auth_timeout);
+        let write_timeout = time("GATEWAY_WEBSOCKET_WRITE_TIMEOUT", default.write_timeout);
+        let header_timeout = time("GATEWAY_HEADER_TIMEOUT", default.header_timeout);
+        let body_timeout = time("GATEWAY_BODY_TIMEOUT", default.body_timeout);
+        let upload_timeout = time("GATEWAY_UPLOAD_TIMEOUT", default.upload_timeout);
+        let call_timeout = time("GATEWAY_CALL_TIMEOUT", default.call_timeout);
+        let drain_grace = time("GATEWAY_DRAIN_GRACE", default.drain_grace);
+        let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
+        Self {
+            max_sockets: number("ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS", default.max_sockets, 0),
+            max_message_bytes: number("GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES", default.max_message_bytes, 1024),
+            backlog_frames: number("GATEWAY_WEBSOCKET_BACKLOG_FRAMES", default.backlog_frames, 1),
+            backlog_bytes: number("GATEWAY_WEBSOCKET_BACKLOG_BYTES", default.backlog_bytes, 1),
+            max_body_bytes: number("GATEWAY_MAX_BODY_BYTES", default.max_body_bytes, 1024),
+            ping_interval,
+            ping_timeout,
+            auth_timeout,
+            write_timeout,
+            header_timeout,
+            body_timeout,
+            upload_timeout,
+            call_timeout,
+            drain_delay: settings.get("GATEWAY_DRAIN_DELAY", default.drain_delay),
+            drain_grace,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The mission's `X-` headers: each read once, checked once.
+
+use std::str::FromStr;
+
+use action::{AgentId, CollectionId, ContextType, ConversationId, SessionId, TenantId, Tier, UserId};
+use fault::{Failure, reason};
+use http::HeaderMap;
+use service_kit::Caller;
+
+/// Names as they are shown to callers.
+pub(crate) mod name {
+    pub(crate) const TENANT: &str = "X-Tenant-ID";
+    pub(crate) const AGENT: &str = "X-Agent-ID";
+    pub(crate) const TIER: &str = "X-Tenant-Tier";
+    pub(crate) const SESSION: &str = "X-Session-ID";
+    pub(crate) const CONTEXT_TYPE: &str = "X-Context-Type";
+    pub(crate) const COLLECTION: &str = "X-Collection-ID";
+    pub(crate) const USER: &str = "X-User-ID";
+    pub(crate) const CONVERSATION: &str = "X-Conversation-ID";
+    pub(crate) const SOURCE: &str = "X-Request-Source";
+    pub(crate) const VERSION: &str = "X-Client-Version";
+}
+
+const REQUIRED: [&str; 4] = [name::TENANT, name::AGENT, name::TIER, name::SESSION];
+const OPTIONAL: [&str; 6] =
+    [name::CONTEXT_TYPE, name::COLLECTION, name::USER, name::CONVERSATION, name::SOURCE, name::VERSION];
+const SOURCES: [&str; 3] = ["web", "mobile", "api"];
+const MAX_VERSION: usize = 64;
+
+/// What the headers of a chat message say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChatHeaders {
+    /// What the caller asserts about itself; checked against the proof.
+    pub(crate) asserted: Asserted,
+    /// Agent that shall answer.
+    pub(crate) agent: AgentId,
+    /// Session that shows the answer.
+    pub(crate) session: SessionId,
+    /// What the message goes to.
+    pub(crate) context: ContextType,
+    /// Collection to answer from.
+    pub(crate) collection: Option<CollectionId>,
+    /// Person who wrote.
+    pub(crate) user: Option<UserId>,
+    /// Conversation that the turn belongs to.
+    pub(crate) conversation: Option<ConversationId>,
+    /// web, mobile or api; empty when unknown.
+    pub(crate) source: String,
+    /// Version of the client; empty when unknown.
+    pub(crate) version: String,
+}
+
+/// What a caller asserts about its tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asserted {
+    /// Tenant that the caller says it is.
+    pub(crate) tenant: Option<TenantId>,
+    /// Tier that the caller says the tenant has.
+    pub(crate) tier: Option<Tier>,
+}
+
+impl ChatHeaders {
+    /// Reads the headers of a chat message: first that all are there, then that each stands once, then their values.
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Failure> {
+        require(headers)?;
+        unique(headers, REQUIRED.iter().chain(&OPTIONAL))?;
+        let asserted = Asserted::parse(headers)?;
+        let agent = required(headers, name::AGENT)?;
+        let session = required(headers, name::SESSION)?;
+        let collection = id(headers, name::COLLECTION)?;
+        let user = id(headers, name::USER)?;
+        let conversation = id(headers, name::CONVERSATION)?;
+        let source = source(headers)?;
+        let version = version(headers)?;
+        let context = context(headers, collection.as_ref())?;
+        Ok(Self { asserted, agent, session, context, collection, user, conversation, source, version })
+    }
+}
+
+impl Asserted {
+    /// Reads `X-Tenant-ID` and `X-Tenant-Tier`, each of which may be absent.
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Failure> {
+        unique(headers, [name::TENANT, name::TIER].iter())?;
+        Ok(Self { tenant: id(headers, name::TENANT)?, tier: tier(headers)? })
+    }
+
+    /// Checks that what is asserted is what was proved.
+    pub(crate) fn agree(&self, caller: &Caller) -> Result<(), Failure> {
+        if let Some(tenant) = &self.tenant {
+            caller.assert_tenant(tenant, name::TENANT)?;
+        }
+        self.tier.map_or(Ok(()), |tier| caller.assert_tier(tier, name::TIER))
+    }
+}
+
+fn require(headers: &HeaderMap) -> Result<(), Failure> {
+    let missing: Vec<_> = REQUIRED.into_iter().filter(|name| is_absent(headers, name)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let missing_names = missing.join(", ");
+    Err(Failure::new(&reason::MISSING_REQUIRED_HEADERS, format!("missing: {missing_names}"))
+        .field(*first)
+        .with("missing", missing_names))
+}
+
+fn is_absent(headers: &HeaderMap, name: &str) -> bool {
+    headers.get_all(name).iter().all(|value| value.as_bytes().trim_ascii().is_empty())
+}
+
+/// Checks that none of the headers stands twice: which copy counts must not depend on a proxy.
+pub(crate) fn unique<'a>(headers: &HeaderMap, names: impl Iterator<Item = &'a &'static str>) -> Result<(), Failure> {
+    for name in names {
+        if headers.get_all(*name).iter().count() > 1 {
+            return Err(Failure::new(&reason::DUPLICATE_HEADER, format!("{name} stands more than once")).field(*name));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the text of a header; an empty one counts as absent.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| invalid(name, "may hold visible ASCII characters only"))?.trim();
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Reads an identifier out of a header.
+pub(crate) fn id<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<Option<T>, Failure> {
+    let grammar = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
+    text(headers, name)?.map(|text| text.parse().map_err(|_| invalid(name, grammar))).transpose()
+}
+
+fn required<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Failure> {
+    id(headers, name)?.ok_or_else(|| {
+        Failure::new(&reason::MISSING_REQUIRED_HEADERS, format!("missing: {name}")).field(name).with("missing", name)
+    })
+}
+
+/// Reads `X-Tenant-Tier`.
+pub(crate) fn tier(headers: &HeaderMap) -> Result<Option<Tier>, Failure> {
+    text(headers, name::TIER)?.map(|text| parse_tier(text, name::TIER)).transpose()
+}
+
+/// Reads a tier out of the header or parameter `field`.
+pub(crate) fn parse_tier(text: &str, field: &'static str) -> Result<Tier, Failure> {
+    text.parse().map_err(|_| {
+        Failure::new(&reason::INVALID_TIER, "the tier is one of free, advance, professional, enterprise").field(field)
+    })
+}
+
+fn source(headers: &HeaderMap) -> Result<String, Failure> {
+    match text(headers, name::SOURCE)? {
+        Some(source) if !SOURCES.contains(&source) => Err(invalid(name::SOURCE, "is one of web, mobile, api")),
+        source => Ok(source.unwrap_or_default().to_owned()),
+    }
+}
+
+fn version(headers: &HeaderMap) -> Result<String, Failure> {
+    match text(headers, name::VERSION)? {
+        Some(version) if version.len() > MAX_VERSION => Err(invalid(name::VERSION, "has at most 64 characters")),
+        version => Ok(version.unwrap_or_default().to_owned()),
+    }
+}
+
+fn context(headers: &HeaderMap, collection: Option<&CollectionId>) -> Result<ContextType, Failure> {
+    let context = match text(headers, name::CONTEXT_TYPE)? {
+        Some(text) => text.parse().map_err(|_| {
+            Failure::new(&reason::INVALID_CONTEXT_TYPE, "the context type is one of agent, workflow, collection")
+                .field(name::CONTEXT_TYPE)
+        })?,
+        None => ContextType::Agent,
+    };
+    match context {
+        ContextType::Workflow => {
+            Err(Failure::new(&reason::CONTEXT_TYPE_UNAVAILABLE, "workflows are not served by this version")
+                .field(name::CONTEXT_TYPE))
+        }
+        ContextType::Collection if collection.is_none() => {
+            Err(Failure::new(&reason::INVALID_CONTEXT_TYPE, "a collection context needs X-Collection-ID")
+                .field(name::COLLECTION))
+        }
+        _ => Ok(context),
+    }
+}
+
+fn invalid(name: &'static str, rule: &str) -> Failure {
+    Failure::new(&reason::INVALID_HEADER, format!("{name} {rule}")).field(name)
+}
+
+#[cfg(test)]
+mod tests;

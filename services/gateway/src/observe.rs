@@ -1,0 +1,115 @@
+//! A span, a request id, a line in the log and a measurement for every request.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use tracing::{Instrument as _, Span, field};
+use uuid::Uuid;
+
+use crate::problem::Refused;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+const MAX_REQUEST_ID: usize = 64;
+
+/// Wraps a request. The caller's trace is continued, so that one trace goes from the browser to the answer.
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = word(request.method());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let request_id = request_id(request.headers());
+    let span = span(&request, method, route.as_deref(), &request_id);
+    telemetry::metric::http::active(1);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    telemetry::metric::http::active(-1);
+    let _entered = span.enter();
+    finish(&response, method, route.as_deref(), begun);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let (traceparent, _) = telemetry::current();
+    if !traceparent.is_empty()
+        && let Ok(value) = HeaderValue::try_from(traceparent)
+    {
+        headers.insert(TRACE_RESPONSE, value);
+    }
+    response
+}
+
+fn span(request: &Request, method: &'static str, route: Option<&str>, request_id: &str) -> Span {
+    let span = tracing::info_span!(
+        "http.request",
+        otel.name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        url.scheme = "http",
+        // Without the query: parameters may be anything.
+        url.path = request.uri().path(),
+        network.protocol.version = version(request.version()),
+        http.response.status_code = field::Empty,
+        error.r#type = field::Empty,
+        nooble.request_id = request_id,
+        nooble.task_id = field::Empty,
+    );
+    let (parent, state) = telemetry::propagate::extract(request.headers());
+    telemetry::set_parent(&span, &parent, &state);
+    span
+}
+
+fn finish(response: &Response, method: &'static str, route: Option<&str>, begun: Instant) {
+    let status = response.status().as_u16();
+    let reason = response.extensions().get::<Refused>().map(|Refused(reason)| *reason);
+    let span = Span::current();
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        let reason = reason.unwrap_or("error");
+        span.record("error.type", reason);
+        telemetry::mark_failed(&span, reason);
+    }
+    let took = begun.elapsed();
+    // A path that nobody serves would be a label of the caller's choosing.
+    telemetry::metric::http::finished(method, route.unwrap_or("unknown"), status, took);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if route == Some("/health") {
+        tracing::debug!(status, duration_ms, "request answered");
+    } else {
+        tracing::info!(status, reason, duration_ms, "request answered");
+    }
+}
+
+/// Takes the caller's id for the request if it is a plain word, and makes one otherwise.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |text: &str| {
+        (1..=MAX_REQUEST_ID).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|text| plain(text));
+    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        _ => "other",
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a socket is closed. 4000 to 4499: come back; 4500 to 4999: not like this.
+
+use axum::extract::ws::{CloseFrame, Message};
+
+/// Reasons to close, with the code that the client sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// The client left; nothing is left to say.
+    Gone,
+    /// This process is being replaced.
+    Draining,
+    /// No `auth` frame came in time.
+    AuthTimeout,
+    /// The credential was revoked or has expired.
+    Expired,
+    /// The client reads more slowly than its session speaks.
+    Slow,
+    /// No pong came.
+    NoPong,
+    /// The session cannot be followed for now.
+    Unavailable,
+    /// The credential is wrong.
+    InvalidToken,
+    /// The credential does not fit what was asserted.
+    Forbidden,
+    /// The client broke the protocol.
+    BadFrame,
+    /// The client sent more than a frame may hold.
+    TooLarge,
+}
+
+impl Close {
+    /// Returns the code of the close frame.
+    pub(crate) const fn code(self) -> u16 {
+        match self {
+            Self::Gone => 1000,
+            Self::Draining => 4001,
+            Self::AuthTimeout => 4400,
+            Self::Expired => 4401,
+            Self::Slow => 4408,
+            Self::NoPong => 4412,
+            Self::Unavailable => 4450,
+            Self::InvalidToken => 4501,
+            Self::Forbidden => 4503,
+            Self::BadFrame => 4509,
+            Self::TooLarge => 4513,
+        }
+    }
+
+    /// Returns the word of the close frame.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Gone => "bye",
+            Self::Draining => "draining",
+            Self::AuthTimeout => "auth_timeout",
+            Self::Expired => "token_expired",
+            Self::Slow => "slow_consumer",
+            Self::NoPong => "no_pong",
+            Self::Unavailable => "unavailable",
+            Self::InvalidToken => "invalid_token",
+            Self::Forbidden => "forbidden",
+            Self::BadFrame => "bad_frame",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// Returns the close frame.
+    pub(crate) fn message(self) -> Message {
+        Message::Close(Some(CloseFrame { code: self.code(), reason: self.reason().into() }))
+    }
+}

@@ -1,0 +1,79 @@
+//! A WebSocket with the patience of a server: nothing is written without a limit of time.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+
+use super::close::Close;
+
+/// Time for a close frame to be taken, and to be answered.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The same for a client that was slow before.
+const SLOW_FAREWELL: Duration = Duration::from_secs(5);
+
+/// One socket.
+pub(super) struct Line {
+    socket: WebSocket,
+    patience: Duration,
+}
+
+impl Line {
+    /// Takes a socket and the time that its client has for one frame.
+    pub(super) fn new(socket: WebSocket, patience: Duration) -> Self {
+        Self { socket, patience }
+    }
+
+    /// Writes a text frame.
+    pub(super) async fn say(&mut self, text: String) -> Result<(), Close> {
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// Writes a protocol ping.
+    pub(super) async fn ping(&mut self) -> Result<(), Close> {
+        self.send(Message::Ping(axum::body::Bytes::new())).await
+    }
+
+    /// Returns the next message, or why there is none any more. Cancelling loses nothing.
+    pub(super) async fn hear(&mut self) -> Result<Message, Close> {
+        match self.socket.recv().await {
+            Some(Ok(Message::Close(_))) | None => Err(Close::Gone),
+            Some(Ok(message)) => Ok(message),
+            Some(Err(error)) => Err(verdict(error)),
+        }
+    }
+
+    /// Closes the socket, and waits for a moment until the client has seen why.
+    pub(super) async fn close(mut self, close: Close) {
+        if close == Close::Gone {
+            return;
+        }
+        let farewell = async {
+            if self.socket.send(close.message()).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        let patience = if close == Close::Slow { SLOW_FAREWELL } else { FAREWELL };
+        let _elapsed = tokio::time::timeout(patience, farewell).await;
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Close> {
+        match tokio::time::timeout(self.patience, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Close::Gone),
+            Err(_) => Err(Close::Slow),
+        }
+    }
+}
+
+/// What a failure to read means.
+fn verdict(error: axum::Error) -> Close {
+    let inner = error.into_inner();
+    match inner.downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => Close::TooLarge,
+        Some(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Close::Gone,
+        Some(tungstenite::Error::Utf8(_) | tungstenite::Error::Protocol(_)) => Close::BadFrame,
+        _ => Close::Gone,
+    }
+}

@@ -1,0 +1,31 @@
+//! WebSockets: a session's log, pushed.
+//!
+//! [`upgrade`] decides who may open a socket, [`session`] runs one, [`hub`] carries all of them over one stream to each
+//! orchestrator. A socket holds nothing that the log does not: whatever breaks, its client goes on from (epoch, seq).
+
+mod close;
+pub(crate) mod drain;
+mod follow;
+pub(crate) mod frames;
+pub(crate) mod hub;
+mod line;
+mod link;
+mod mailbox;
+mod request;
+mod session;
+mod upgrade;
+mod wanted;
+
+pub(crate) use upgrade::upgrade;
+
+/// A place in a session's log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Numbering that `seq` belongs to.
+    pub(crate) epoch: String,
+    /// Last frame that was seen.
+    pub(crate) seq: u64,
+}
+
+#[cfg(test)]
+mod tests;

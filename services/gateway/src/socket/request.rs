@@ -1,0 +1,80 @@
+//! What a client may say on a socket.
+
+use serde_json::Value;
+
+use super::Position;
+use super::frames::ProtocolError;
+use crate::credential::Credential;
+
+/// A frame of the client, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClientFrame {
+    /// Asks for a `pong`.
+    Ping,
+    /// Answers a `ping`; nothing to do.
+    Pong,
+    /// Proves who is there.
+    Auth(Credential),
+    /// Asks for everything after a position.
+    Resume(Position),
+    /// Says that everything up to a position was dealt with; without an epoch, in the present one.
+    Ack {
+        /// Numbering that `seq` belongs to; the present one when it is absent.
+        epoch: Option<String>,
+        /// Last position that was dealt with.
+        seq: u64,
+    },
+}
+
+impl ClientFrame {
+    /// Reads a text frame.
+    pub(crate) fn parse(frame: &str) -> Result<Self, ProtocolError> {
+        let value: Value = serde_json::from_str(frame).map_err(|error| {
+            let place = format!("line {} column {}", error.line(), error.column());
+            ProtocolError::new("INVALID_JSON", format!("the frame is not valid JSON, at {place}"))
+        })?;
+        let kind = value
+            .get("type")
+            .and_then(Value::as_str)
+            .ok_or_else(|| ProtocolError::new("INVALID_JSON", "a frame is a JSON object with a `type`"))?;
+        match kind {
+            "ping" => Ok(Self::Ping),
+            "pong" => Ok(Self::Pong),
+            "auth" => Self::auth(&value),
+            "resume" => Ok(Self::Resume(Position { epoch: text_of(&value, "epoch")?, seq: number(&value, "seq")? })),
+            "ack" => Ok(Self::Ack { epoch: field(&value, "epoch").and_then(text), seq: number(&value, "seq")? }),
+            other => Err(ProtocolError::new("UNSUPPORTED_TYPE", unsupported(other))),
+        }
+    }
+
+    fn auth(value: &Value) -> Result<Self, ProtocolError> {
+        let token = text_of(value, "token")?;
+        Credential::new(&token).map(Self::Auth).map_err(|failure| ProtocolError::from(&failure))
+    }
+}
+
+/// Fields stand beside `type`, or in `data` as in the frames of the server.
+fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).or_else(|| value.get("data")?.get(name)).filter(|found| !found.is_null())
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn text_of(value: &Value, name: &str) -> Result<String, ProtocolError> {
+    field(value, name)
+        .and_then(text)
+        .ok_or_else(|| ProtocolError::new("INVALID_FIELD", format!("`{name}` must be a text that is not empty")))
+}
+
+fn number(value: &Value, name: &str) -> Result<u64, ProtocolError> {
+    field(value, name)
+        .and_then(Value::as_u64)
+        .ok_or_else(|| ProtocolError::new("INVALID_FIELD", format!("`{name}` must be a whole number, 0 or greater")))
+}
+
+fn unsupported(kind: &str) -> String {
+    let name: String = kind.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(32).collect();
+    format!("frames of type `{name}` are not supported; ping, auth, resume and ack are")
+}

@@ -1,0 +1,312 @@
+//! One socket, from the upgrade to the close.
+
+use std::time::Duration;
+
+use action::TaskId;
+use axum::extract::ws::{Message, WebSocket};
+use fault::{Failure, reason};
+use futures::future::{BoxFuture, OptionFuture};
+use proto::task::v1::Frame;
+use service_kit::Caller;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::close::Close;
+use super::drain::Place;
+use super::frames::{self, Addressee, ProtocolError};
+use super::hub::Subscription;
+use super::line::Line;
+use super::mailbox::Push;
+use super::request::ClientFrame;
+use super::wanted::Wanted;
+use crate::credential::Credential;
+use crate::edge::Edge;
+
+/// Time for the orchestrator to say that it follows the session.
+const ATTACH: Duration = Duration::from_secs(10);
+
+/// Who opened a socket, as far as the upgrade told.
+pub(super) struct Visitor {
+    pub(super) wanted: Wanted,
+    pub(super) credential: Option<Credential>,
+}
+
+/// Runs a socket until its end.
+pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut place: Place) {
+    telemetry::metric::session::connections("websocket", 1);
+    edge.sockets.run(live(&edge, socket, visitor, &mut place)).await;
+    telemetry::metric::session::connections("websocket", -1);
+    drop(place);
+}
+
+async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Place) {
+    let connection_id = Uuid::now_v7().to_string();
+    let mut line = Line::new(socket, edge.config.write_timeout);
+    let close = match greet(edge, &mut line, visitor, connection_id.clone()).await {
+        Ok(mut session) => session.talk(&mut line).await,
+        Err(close) => close,
+    };
+    tracing::info!(connection_id, code = close.code(), why = close.reason(), "socket closed");
+    place.leave();
+    line.close(close).await;
+}
+
+/// Makes sure who is there, and begins to follow the session.
+async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, connection_id: String) -> Result<Session, Close> {
+    let Visitor { wanted, credential } = visitor;
+    let credential = match credential {
+        Some(credential) => credential,
+        None => await_auth(edge, line).await?,
+    };
+    let proved = prove(edge, &wanted, &credential).await;
+    let (tenant, tier) = match proved {
+        Ok(proved) => proved,
+        Err(failure) => {
+            line.say(ProtocolError::from(&failure).anonymous()).await?;
+            return Err(verdict(&failure));
+        }
+    };
+    let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
+    tracing::info!(
+        connection_id,
+        tenant_id = %addressee.tenant,
+        tier = %addressee.tier,
+        session_id = %addressee.session,
+        resumed = wanted.from.is_some(),
+        "socket opened"
+    );
+    let following = edge.hub.follow(addressee.tenant.clone(), addressee.session.clone(), wanted.from.clone()).await;
+    Ok(Session { edge: edge.clone(), wanted, credential, addressee, following, connection_id, greeted: false })
+}
+
+/// Waits for the `auth` frame of a socket that came without a credential.
+async fn await_auth(edge: &Edge, line: &mut Line) -> Result<Credential, Close> {
+    let end = Instant::now() + edge.config.auth_timeout;
+    loop {
+        let message = tokio::select! {
+            () = tokio::time::sleep_until(end) => return Err(Close::AuthTimeout),
+            () = edge.sockets.farewell() => return Err(Close::Draining),
+            message = line.hear() => message?,
+        };
+        let Message::Text(text) = message else { continue };
+        let error = match ClientFrame::parse(&text) {
+            Ok(ClientFrame::Auth(credential)) => return Ok(credential),
+            Ok(_) => ProtocolError::new("CREDENTIAL_REQUIRED", "send an `auth` frame first"),
+            Err(error) => error,
+        };
+        line.say(error.anonymous()).await?;
+    }
+}
+
+async fn prove(
+    edge: &Edge,
+    wanted: &Wanted,
+    credential: &Credential,
+) -> Result<(action::TenantId, action::Tier), Failure> {
+    let caller: Caller = edge.resolve(credential).await?;
+    wanted.check(edge, &caller).await
+}
+
+/// A socket that follows its session.
+struct Session {
+    edge: Edge,
+    wanted: Wanted,
+    credential: Credential,
+    addressee: Addressee,
+    following: Subscription,
+    connection_id: String,
+    greeted: bool,
+}
+
+/// What is due on a socket.
+enum Due {
+    Push(Option<Push>),
+    Heard(Result<Message, Close>),
+    Ping,
+    NoPong,
+    Proved(Result<(), Failure>),
+    Unattached,
+    Draining,
+}
+
+impl Session {
+    /// Writes what happens and hears what the client says, until one of them ends it.
+    async fn talk(&mut self, line: &mut Line) -> Close {
+        let mut pings = pings(self.edge.config.ping_interval);
+        let mut pong_until: Option<Instant> = None;
+        let mut proving: Option<BoxFuture<'static, Result<(), Failure>>> = None;
+        let attach_until = Instant::now() + ATTACH;
+        let edge = self.edge.clone();
+        let mut farewell = Box::pin(edge.sockets.farewell());
+        loop {
+            let pong = OptionFuture::from(pong_until.map(tokio::time::sleep_until));
+            let due = tokio::select! {
+                message = line.hear() => Due::Heard(message),
+                push = self.following.next() => Due::Push(push),
+                _ = pings.tick() => Due::Ping,
+                Some(()) = pong => Due::NoPong,
+                Some(proved) = OptionFuture::from(proving.as_mut()) => Due::Proved(proved),
+                () = tokio::time::sleep_until(attach_until), if !self.greeted => Due::Unattached,
+                () = &mut farewell => Due::Draining,
+            };
+            let done = match due {
+                Due::Heard(Ok(message)) => {
+                    // Whoever speaks is alive, whatever they say.
+                    pong_until = None;
+                    self.answer(line, message).await
+                }
+                Due::Heard(Err(close)) => Err(close),
+                Due::Push(Some(push)) => self.push(line, push).await,
+                Due::Push(None) => Err(Close::Unavailable),
+                Due::Ping => {
+                    pong_until.get_or_insert_with(|| Instant::now() + edge.config.ping_timeout);
+                    proving.get_or_insert_with(|| self.prove_again());
+                    line.ping().await
+                }
+                Due::NoPong => Err(Close::NoPong),
+                Due::Proved(proved) => {
+                    proving = None;
+                    self.still_proved(line, proved).await
+                }
+                Due::Unattached => self.unattached(line).await,
+                Due::Draining => Err(Close::Draining),
+            };
+            if let Err(close) = done {
+                return close;
+            }
+        }
+    }
+
+    /// A key may be revoked while its socket is open.
+    fn prove_again(&self) -> BoxFuture<'static, Result<(), Failure>> {
+        let (edge, wanted, credential) = (self.edge.clone(), self.wanted.clone(), self.credential.clone());
+        Box::pin(async move { prove(&edge, &wanted, &credential).await.map(|_| ()) })
+    }
+
+    async fn still_proved(&mut self, line: &mut Line, proved: Result<(), Failure>) -> Result<(), Close> {
+        let Err(failure) = proved else { return Ok(()) };
+        if failure.is_transient() {
+            return Ok(());
+        }
+        line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
+        Err(if verdict(&failure) == Close::InvalidToken { Close::Expired } else { Close::Forbidden })
+    }
+
+    async fn unattached(&self, line: &mut Line) -> Result<(), Close> {
+        let error = ProtocolError::new(reason::UNAVAILABLE.id, "the session cannot be followed for now; come back");
+        line.say(self.addressee.protocol_error(&error).to_json()).await?;
+        Err(Close::Unavailable)
+    }
+
+    async fn answer(&mut self, line: &mut Line, message: Message) -> Result<(), Close> {
+        let parsed = match message {
+            Message::Text(text) => ClientFrame::parse(&text),
+            Message::Binary(_) => Err(ProtocolError::new("UNSUPPORTED_TYPE", "frames are JSON texts")),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
+        };
+        match parsed {
+            Ok(ClientFrame::Ping) => line.say(self.addressee.pong().to_json()).await,
+            Ok(ClientFrame::Pong) => Ok(()),
+            Ok(ClientFrame::Auth(credential)) => self.prove_anew(line, credential).await,
+            Ok(ClientFrame::Resume(position)) => {
+                self.following.resume(position).await;
+                Ok(())
+            }
+            Ok(ClientFrame::Ack { epoch, seq }) => {
+                self.following.acknowledge(epoch, seq).await;
+                Ok(())
+            }
+            Err(error) => line.say(self.addressee.protocol_error(&error).to_json()).await,
+        }
+    }
+
+    /// Takes another credential of the same tenant in place of the one the socket was opened with.
+    async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
+        match prove(&self.edge, &self.wanted, &credential).await {
+            Ok(_) => {
+                self.credential = credential;
+                Ok(())
+            }
+            Err(failure) => {
+                line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
+                if failure.is_transient() { Ok(()) } else { Err(verdict(&failure)) }
+            }
+        }
+    }
+
+    async fn push(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
+        match push {
+            Push::Attached(position) => {
+                self.greeted = true;
+                line.say(self.addressee.connection_ack(&self.connection_id, &position).to_json()).await
+            }
+            Push::Frame(frame) => self.show(line, *frame).await,
+            Push::Gap(gap) => {
+                telemetry::metric::session::gap();
+                line.say(self.addressee.gap(&gap).to_json()).await
+            }
+            Push::Resumed(resumed) => line.say(self.addressee.resumed(&resumed).to_json()).await,
+            Push::Refused(refused) => {
+                let failure = reason::find(&refused.reason).map(|reason| Failure::new(reason, refused.message));
+                let failure = failure.unwrap_or_else(Failure::internal);
+                line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
+                Err(Close::Forbidden)
+            }
+        }
+    }
+
+    /// Writes a frame. The last one of a task continues the task's trace, and is told to the orchestrator when it is out.
+    async fn show(&mut self, line: &mut Line, frame: Frame) -> Result<(), Close> {
+        let ended: Option<TaskId> = frames::ends_task(&frame).then(|| frame.task_id.parse().ok()).flatten();
+        let trace = frame.trace.clone().unwrap_or_default();
+        let seq = frame.seq;
+        let Some(envelope) = frames::render(frame) else { return Ok(()) };
+        let kind = envelope.kind();
+        let Some(task) = ended else {
+            line.say(envelope.to_json()).await?;
+            telemetry::metric::session::pushed(kind);
+            return Ok(());
+        };
+        let span = tracing::info_span!(
+            parent: None,
+            "ws.push",
+            otel.name = format!("push {kind}"),
+            otel.kind = "producer",
+            nooble.task_id = %task,
+            nooble.tenant_id = %self.addressee.tenant,
+            nooble.session_id = %self.addressee.session,
+            nooble.frame.seq = seq,
+        );
+        telemetry::set_parent(&span, &trace.traceparent, &trace.tracestate);
+        let pushed = async {
+            line.say(envelope.to_json()).await?;
+            tracing::info!(task_id = %task, kind, seq, "result delivered");
+            Ok(())
+        };
+        pushed.instrument(span).await?;
+        telemetry::metric::session::pushed(kind);
+        self.following.delivered(task).await;
+        Ok(())
+    }
+}
+
+/// The first ping comes after a random part of the interval, so that sockets that were opened together do not ping together.
+fn pings(interval: Duration) -> Interval {
+    let first = interval.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+    let mut pings = tokio::time::interval_at(Instant::now() + first, interval);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings
+}
+
+/// Returns how a socket ends whose owner is not proved.
+fn verdict(failure: &Failure) -> Close {
+    match failure.reason().code {
+        fault::Code::Unauthenticated => Close::InvalidToken,
+        fault::Code::Unavailable
+        | fault::Code::ResourceExhausted
+        | fault::Code::Internal
+        | fault::Code::DeadlineExceeded => Close::Unavailable,
+        _ => Close::Forbidden,
+    }
+}

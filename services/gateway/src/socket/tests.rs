@@ -1,0 +1,4 @@
+mod follow;
+mod frames;
+mod request;
+mod wanted;

@@ -1,0 +1,148 @@
+//! What the one who opens a socket says about it: path, query and headers.
+
+use std::str::FromStr;
+
+use action::{AgentId, SessionId, TenantId, Tier, UserId};
+use fault::{Failure, reason};
+use http::HeaderMap;
+use service_kit::Caller;
+
+use super::Position;
+use crate::edge::Edge;
+use crate::headers::{self, Asserted, name};
+
+/// Parameters that would carry a credential into logs and histories.
+const NOT_IN_ADDRESS: [&str; 4] = ["token", "access_token", "api_key", "key"];
+
+/// A session to follow, and what is asserted about who follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Session to follow.
+    pub(crate) session: SessionId,
+    /// Where to go on; after the last acknowledged frame when it is absent.
+    pub(crate) from: Option<Position>,
+    asserted: Asserted,
+    agent: Option<AgentId>,
+    user: Option<UserId>,
+}
+
+impl Wanted {
+    /// Reads path, query and headers; what stands in both must agree.
+    pub(crate) fn parse(session: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Failure> {
+        let query = Query::parse(query.unwrap_or_default())?;
+        let names = [name::TENANT, name::TIER, name::AGENT, name::USER];
+        headers::unique(headers, names.iter())?;
+        let session: SessionId = session.parse().map_err(|_| malformed("session_id"))?;
+        let tenant: Option<TenantId> =
+            agreed(headers::id(headers, name::TENANT)?, query.id("tenant_id")?, "tenant_id")?;
+        let tier = agreed(headers::tier(headers)?, query.tier()?, "tier")?;
+        require(tenant.is_none(), tier.is_none())?;
+        Ok(Self {
+            session,
+            from: query.position()?,
+            asserted: Asserted { tenant, tier },
+            agent: agreed(headers::id(headers, name::AGENT)?, query.id("agent_id")?, "agent_id")?,
+            user: agreed(headers::id(headers, name::USER)?, query.id("user_id")?, "user_id")?,
+        })
+    }
+
+    /// Checks what is asserted against what was proved, and that the tenant may use the agent.
+    pub(crate) async fn check(&self, edge: &Edge, caller: &Caller) -> Result<(TenantId, Tier), Failure> {
+        let proved = caller.tenant()?;
+        self.asserted.agree(caller)?;
+        if let (Some(asserted), Some(user)) = (&self.user, &caller.user)
+            && asserted != user
+        {
+            let text = "the credential belongs to another user than the one asserted";
+            return Err(Failure::new(&reason::TENANT_MISMATCH, text).field(name::USER));
+        }
+        if let Some(agent) = &self.agent {
+            edge.admission.access_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
+        }
+        Ok(proved)
+    }
+}
+
+fn require(no_tenant: bool, no_tier: bool) -> Result<(), Failure> {
+    let missing: Vec<_> = [("tenant_id", no_tenant), ("tier", no_tier)]
+        .into_iter()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let names = missing.join(", ");
+    let text = format!("missing: {names}; send them as parameters, or as X-Tenant-ID and X-Tenant-Tier");
+    Err(Failure::new(&reason::MISSING_REQUIRED_HEADERS, text).field(*first).with("missing", names))
+}
+
+fn agreed<T: PartialEq>(header: Option<T>, parameter: Option<T>, name: &'static str) -> Result<Option<T>, Failure> {
+    match (header, parameter) {
+        (Some(header), Some(parameter)) if header != parameter => {
+            let text = format!("`{name}` says something else than its header");
+            Err(Failure::new(&reason::INVALID_REQUEST, text).field(name))
+        }
+        (header, parameter) => Ok(header.or(parameter)),
+    }
+}
+
+fn malformed(name: &'static str) -> Failure {
+    let text = format!("`{name}` must be 3 to 64 characters out of A-Z a-z 0-9 _ -");
+    Failure::new(&reason::INVALID_REQUEST, text).field(name)
+}
+
+/// The parameters of the address.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        let query = Self(pairs.collect());
+        if let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| query.all(name).next().is_some()) {
+            let text =
+                "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame";
+            return Err(Failure::new(&reason::INVALID_REQUEST, text).field(name));
+        }
+        Ok(query)
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn one(&self, name: &'static str) -> Result<Option<&str>, Failure> {
+        let mut values = self.all(name);
+        let first = values.next();
+        if values.next().is_some() {
+            let text = format!("`{name}` stands more than once");
+            return Err(Failure::new(&reason::INVALID_REQUEST, text).field(name));
+        }
+        Ok(first.filter(|value| !value.is_empty()))
+    }
+
+    fn id<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, Failure> {
+        self.one(name)?.map(|text| text.parse().map_err(|_| malformed(name))).transpose()
+    }
+
+    /// `tier`, or `tenant_tier` as the predecessor called it.
+    fn tier(&self) -> Result<Option<Tier>, Failure> {
+        let read = |name| self.one(name)?.map(|text| headers::parse_tier(text, name)).transpose();
+        agreed(read("tier")?, read("tenant_tier")?, "tier")
+    }
+
+    fn position(&self) -> Result<Option<Position>, Failure> {
+        let wrong = |name: &'static str, rule: &str| {
+            Failure::new(&reason::INVALID_REQUEST, format!("`{name}` {rule}")).field(name)
+        };
+        match (self.one("epoch")?, self.one("seq")?) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(wrong("epoch", "is missing: `epoch` and `seq` go together")),
+            (Some(_), None) => Err(wrong("seq", "is missing: `epoch` and `seq` go together")),
+            (Some(epoch), Some(seq)) => {
+                let seq = seq.parse().map_err(|_| wrong("seq", "must be a whole number, 0 or greater"))?;
+                Ok(Some(Position { epoch: epoch.to_owned(), seq }))
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+
+use crate::client::{Socket, answer};
+use crate::mesh::{Mesh, ms, quick};
+
+#[tokio::test]
+async fn sockets_are_told_to_come_back_and_the_process_ends() {
+    let mesh = Mesh::start().await;
+    let mut sockets = Vec::new();
+    for _ in 0..5 {
+        let mut socket = Socket::open(&mesh, "pro-1", "").await;
+        socket.expect("connection_ack").await;
+        sockets.push(socket);
+    }
+    mesh.stop.cancel();
+    for mut socket in sockets {
+        assert_eq!(socket.closed().await, 4001);
+    }
+    mesh.served.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());
+}
+
+#[tokio::test]
+async fn new_work_is_refused_while_the_process_ends() {
+    let mesh = Mesh::with(gateway::Config { drain_delay: ms(1500), ..quick() }).await;
+    mesh.stop.cancel();
+    testkit::eventually(Duration::from_secs(1), || async {
+        mesh.send("pro-1", "professional").await.body["reason"] == "DRAINING"
+    })
+    .await;
+    let refused = mesh.send("pro-1", "professional").await;
+    refused.problem(503, "DRAINING", None);
+    assert_eq!(refused.header("retry-after"), "1");
+    let path = "/ws/session-1?tenant_id=pro-1&tier=professional";
+    let (status, _) = Socket::upgrade(&mesh, path, &[("x-api-key", "nbl_pro-1_key")]).await.err().unwrap();
+    assert_eq!(status, 503);
+    let health = answer(mesh.request(Method::GET, "/health")).await;
+    assert_eq!((health.status, health.body["status"].as_str()), (503, Some("draining")));
+    mesh.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_drain_ends_within_its_grace_whatever_hangs() {
+    let mesh = Mesh::with(gateway::Config { drain_grace: ms(500), ..quick() }).await;
+    // A socket whose client neither reads nor leaves.
+    let mut stuck = Socket::open(&mesh, "pro-1", "").await;
+    stuck.expect("connection_ack").await;
+    // A request whose body never comes.
+    let hanging = mesh.chat("pro-1", "professional").header("content-type", "application/json");
+    let body = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let hanging = tokio::spawn(hanging.body(reqwest::Body::wrap_stream(body)).send());
+    testkit::eventually(Duration::from_secs(5), || async { mesh.get("/health", "pro-1").await.status == 200 }).await;
+    let begun = Instant::now();
+    mesh.stop.cancel();
+    mesh.served.await.unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(hanging.await.unwrap().is_err(), "cut off");
+}
