@@ -1,0 +1,103 @@
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod bench;
+mod broker;
+mod chat;
+mod client;
+mod demo;
+mod doctor;
+mod mesh;
+mod models;
+mod queue;
+mod roles;
+mod run;
+mod serve;
+mod settings;
+mod task;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The backend of a multi-tenant AI-agent product.
+#[derive(Debug, Parser)]
+#[command(name = "nooble", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process, with a Redis of its own unless REDIS_URL is set.
+    Up(up::Up),
+    /// Run some services, so that they can be spread over processes and machines.
+    Serve(serve::Serve),
+    /// Ask a demo agent a question, over REST and WebSocket.
+    Chat(chat::Chat),
+    /// Show, watch or cancel a task.
+    Task(task::Task),
+    /// Show what the queues hold.
+    Queue(queue::Queue),
+    /// Make tenants, keys, agents and collections.
+    #[command(flatten)]
+    Admin(admin::Admin),
+    /// Show how to use a running demo.
+    Demo(demo::Show),
+    /// Check an installation and say what to do about it.
+    Doctor(doctor::Doctor),
+    /// Measure a running product.
+    Bench(bench::Bench),
+    /// Keep the managed Redis while the parent lives; started by `up`.
+    #[command(hide = true)]
+    RedisGuard {
+        /// Program of the server.
+        #[arg(long)]
+        program: String,
+        /// Folder of its data.
+        #[arg(long)]
+        folder: PathBuf,
+    },
+}
+
+/// The configuration is wrong, and nothing was started.
+const EXIT_CONFIGURATION: u8 = 2;
+
+#[expect(clippy::print_stderr, reason = "a command says on standard error why it failed")]
+fn main() -> ExitCode {
+    // One TLS backend for every client of the process; only the first call counts.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("nooble: {error:#}");
+            let wrong = error.downcast_ref::<settings::Invalid>().is_some();
+            ExitCode::from(if wrong { EXIT_CONFIGURATION } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    if let Command::RedisGuard { program, folder } = command {
+        return broker::guard(&program, &folder);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            // The futures of whole products are large; they live on the heap.
+            Command::Up(up) => Box::pin(up.run()).await,
+            Command::Serve(serve) => Box::pin(serve.run()).await,
+            Command::Chat(chat) => chat.run().await,
+            Command::Task(task) => task.run().await,
+            Command::Queue(queue) => queue.run().await,
+            Command::Admin(admin) => admin.run().await,
+            Command::Demo(show) => show.run(),
+            Command::Doctor(doctor) => doctor.run().await,
+            Command::Bench(bench) => bench.run().await,
+            Command::RedisGuard { .. } => unreachable!("handled before the runtime was made"),
+        }
+    })
+}
