@@ -61,6 +61,8 @@ local function come_back(id, token, entry, item, failed)
     record(id, item[10] .. event('retried', now, failures + crashes), 'status', 'pending', 'stage', 'retried', 'error', item[8])
   end
   redis.call('ZADD', T .. 'd', now + tonumber(item[4]), id)
+  -- Whoever waits for work learns of this moment by claiming; it may be nearer than the one that they wait for.
+  woken = true
 end
 
 local function settle(item)

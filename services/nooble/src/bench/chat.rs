@@ -134,6 +134,6 @@ fn add(table: &mut Table, task: &Value, total_ms: f64) {
 fn is_model(event: &Value) -> bool {
     matches!(
         (event["domain"].as_str(), event["name"].as_str()),
-        (Some("embedding"), Some("embedded")) | (Some("query" | "execution"), Some("answered"))
+        (Some("embedding"), Some("settled")) | (Some("query"), Some("answered"))
     )
 }
