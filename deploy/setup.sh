@@ -44,7 +44,7 @@ test_tools() {
   fi
   if ! have cargo-deny; then
     say "installing cargo-deny (licences, sources and bans of dependencies); this takes a few minutes"
-    cargo install --quiet --locked --root "$tools" cargo-deny@0.20.2
+    cargo install --quiet --locked cargo-deny@0.20.2
   fi
 }
 

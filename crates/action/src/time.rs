@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Writes a time; times before 1970 become 1970.
+/// Writes a time to the microsecond; times before 1970 become 1970.
 pub fn to_proto(time: SystemTime) -> prost_types::Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    from_unix_us(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Reads a time; times before 1970 become 1970.
@@ -26,6 +26,20 @@ pub fn from_unix_ms(ms: u64) -> prost_types::Timestamp {
 pub fn to_unix_ms(time: &prost_types::Timestamp) -> u64 {
     let seconds = u64::try_from(time.seconds).unwrap_or_default();
     seconds.saturating_mul(1000) + u64::try_from(time.nanos / 1_000_000).unwrap_or_default()
+}
+
+/// Writes microseconds since 1970.
+pub fn from_unix_us(us: u64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(us % 1_000_000).unwrap_or_default() * 1_000,
+    }
+}
+
+/// Reads microseconds since 1970.
+pub fn to_unix_us(time: &prost_types::Timestamp) -> u64 {
+    let seconds = u64::try_from(time.seconds).unwrap_or_default();
+    seconds.saturating_mul(1_000_000) + u64::try_from(time.nanos / 1_000).unwrap_or_default()
 }
 
 /// Writes a duration.

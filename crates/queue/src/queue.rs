@@ -112,7 +112,7 @@ impl Queue {
         let entry = stored::entry_of(action, &self.inner.config)?;
         let placed = self.inner.part(queue.domain(), action.tenant.as_str()).submit(entry).await?;
         if placed.new {
-            self.inner.monitor.enqueued(queue, placed.at);
+            self.inner.monitor.enqueued(queue, placed.at / 1_000);
             telemetry::metric::queue::enqueued(queue.domain().as_str(), action.tier.as_str());
         }
         Ok(placed)

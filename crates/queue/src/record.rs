@@ -28,7 +28,7 @@ const SHORT: [&str; 13] = [
     "why",
 ];
 
-/// Makes the task of a root action that was just submitted.
+/// Makes the task of a root action that was just submitted, `at` in microseconds since 1970.
 pub(crate) fn fresh(action: &Action, queue: &QueueName, at: u64) -> Task {
     let mut task = Task {
         task_id: action.task.to_string(),
@@ -38,12 +38,13 @@ pub(crate) fn fresh(action: &Action, queue: &QueueName, at: u64) -> Task {
         session_id: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
         queue_name: queue.to_string(),
         status: Status::Pending.into(),
-        created_at: Some(time::from_unix_ms(at)),
+        created_at: Some(time::from_unix_ms(at / 1_000)),
         context_id: action.context.id.to_string(),
         ..Task::default()
     };
     if let Ok(domain) = action.domain() {
-        task.events.push(timeline::event("queued", timeline::at(at), domain, 0));
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(at);
+        task.events.push(timeline::event("queued", at, domain, 0));
     }
     task
 }

@@ -46,7 +46,7 @@ async fn deliver(inner: &Arc<Inner>, parcel: &Parcel) -> Result<(), Error> {
             let part = inner.part(target.domain(), action.tenant.as_str());
             let placed = part.submit(entry).instrument(span).await?;
             if placed.new {
-                inner.monitor.enqueued(target, placed.at);
+                inner.monitor.enqueued(target, placed.at / 1_000);
                 telemetry::metric::queue::enqueued(target.domain().as_str(), action.tier.as_str());
             }
         }

@@ -64,7 +64,7 @@ impl Run {
         self.tell(&header, &action, &delivery);
         action.delivery = Some(delivery.clone());
         let span = trace::process(&action, &delivery);
-        let work = self.work(action, delivery.remaining);
+        let work = self.work(action, &delivery);
         let is_callback = header.lane == Lane::Callbacks;
         async {
             let verdict = self.execute(&work, &lease, is_callback).await;
@@ -97,16 +97,16 @@ impl Run {
         }
     }
 
-    fn work(&self, action: Action, limit: Duration) -> Work {
+    fn work(&self, action: Action, delivery: &Delivery) -> Work {
         Work {
             inside: Arc::new(Inside {
                 queue: Arc::clone(&self.crew.inner),
                 domain: self.part.domain,
                 action,
                 token: self.leased.token,
-                deadline: self.clock.1 + limit,
+                deadline: self.clock.1 + delivery.remaining,
                 cancelled: CancellationToken::new(),
-                clock: (timeline::at(self.clock.0), self.clock.1),
+                clock: (delivery.claimed_at, self.clock.1),
                 diary: Mutex::new(Diary::default()),
             }),
         }

@@ -176,11 +176,13 @@ pub(crate) fn delivery(
     now: u64,
     limit: Duration,
 ) -> Option<Delivery> {
-    let at = |ms: u64| std::time::UNIX_EPOCH + Duration::from_millis(ms);
+    let at = |us: u64| std::time::UNIX_EPOCH + Duration::from_micros(us);
+    // A token is the moment of the claim in microseconds, unless the clock was set back or tests own it.
+    let claimed = if leased.token / 1000 == now { leased.token } else { now * 1000 };
     Some(Delivery {
         queue: queue_of(domain, header)?,
         enqueued_at: at(header.enqueued),
-        claimed_at: at(now),
+        claimed_at: at(claimed),
         attempt: leased.attempt,
         fence: leased.token,
         remaining: limit,

@@ -12,11 +12,11 @@ pub(crate) fn event(name: &str, at: SystemTime, domain: Domain, attempt: u32) ->
     TaskEvent { name, at: Some(time::to_proto(at)), domain: domain.as_str().to_owned(), attempt }
 }
 
-/// Writes steps as the scripts keep them: fields apart by 0x1f, steps ended by 0x1e.
+/// Writes steps as the scripts keep them: times in microseconds, fields apart by 0x1f, steps ended by 0x1e.
 pub(crate) fn encode(events: &[TaskEvent]) -> Vec<u8> {
     let mut text = String::new();
     for event in events {
-        let at = event.at.as_ref().map_or(0, time::to_unix_ms);
+        let at = event.at.as_ref().map_or(0, time::to_unix_us);
         // Writing to a string cannot fail.
         let _ = write!(text, "{}\x1f{at}\x1f{}\x1f{}\x1e", event.name, event.domain, event.attempt);
     }
@@ -33,7 +33,7 @@ pub(crate) fn decode(text: &[u8]) -> Vec<TaskEvent> {
 
 /// Puts steps in the order of their times; those of one moment stay as they are.
 pub(crate) fn sort(events: &mut [TaskEvent]) {
-    events.sort_by_key(|event| event.at.as_ref().map_or(0, time::to_unix_ms));
+    events.sort_by_key(|event| event.at.as_ref().map_or(0, time::to_unix_us));
 }
 
 fn decode_one(text: &str) -> Option<TaskEvent> {
@@ -41,7 +41,7 @@ fn decode_one(text: &str) -> Option<TaskEvent> {
     let (name, at, domain, attempt) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     Some(TaskEvent {
         name: name.to_owned(),
-        at: Some(time::from_unix_ms(at.parse().ok()?)),
+        at: Some(time::from_unix_us(at.parse().ok()?)),
         domain: domain.to_owned(),
         attempt: attempt.parse().ok()?,
     })

@@ -99,7 +99,7 @@ impl Work {
         };
         let part = self.inside.queue.part(self.inside.domain, action.tenant.as_str());
         // By the same clock as the other steps of this work, so that their order is right.
-        let at = event.at.as_ref().map_or(0, action::time::to_unix_ms);
+        let at = event.at.as_ref().map_or(0, action::time::to_unix_us);
         let noted = part.engine.note(at, &note).await.unwrap_or(false);
         self.diary(|diary| if noted { diary.noted.push(event) } else { diary.events.push(event) });
     }

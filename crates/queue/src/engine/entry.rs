@@ -118,7 +118,7 @@ impl Entry {
 /// What stands before the payload of a stored action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// When it was submitted, in milliseconds.
+    /// When it was submitted, in microseconds.
     pub enqueued: u64,
     /// The tenant's tier.
     pub tier: Tier,

@@ -36,7 +36,7 @@ pub struct Placed {
     pub new: bool,
     /// Place in its queue, 1 for the next one; 0 when it is not known any more.
     pub position: u64,
-    /// When it became visible, by Redis' clock in milliseconds.
+    /// When it became visible, by Redis' clock in microseconds.
     pub at: u64,
 }
 

@@ -38,7 +38,7 @@ local patience = 4 * want + 256
 local function grant(id, body)
   local entry = parse(body)
   if not entry then
-    record(id, event('malformed', now, 0), 'status', 'failed', 'why', 'malformed', 'finished_at', int(now))
+    record(id, event('malformed', 0), 'status', 'failed', 'why', 'malformed', 'finished_at', int(now))
     redis.call('PEXPIRE', T .. 't:' .. id, given.result_ttl)
     bury(id, 'malformed', now, nil, 0, '', body, given.keep)
     forget(id)
@@ -71,7 +71,7 @@ local function grant(id, body)
   in_flight[entry.tenant] = (in_flight[entry.tenant] or 0) + 1
   local events = ''
   if entry.root then
-    events = record(id, event('claimed', now, attempt), 'status', 'running', 'stage', 'claimed', 'attempts', attempt,
+    events = record(id, event('claimed', attempt), 'status', 'running', 'stage', 'claimed', 'attempts', attempt,
       'started_at', int(first)) or ''
   end
   granted[#granted + 1] = {id, int(token), attempt, int(deadline), int(first), events, body}

@@ -35,7 +35,7 @@ local function reap(now, limit, given)
         finish(id, entry, 'poison', now, ending)
       else
         if entry.root then
-          record(id, event('lost', now, failures + crashes), 'status', 'pending', 'stage', 'lost')
+          record(id, event('lost', failures + crashes), 'status', 'pending', 'stage', 'lost')
         end
         if crashes == 1 then
           push(entry, id, true)

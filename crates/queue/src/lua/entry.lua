@@ -29,13 +29,19 @@ local function int(number)
   return string.format('%.0f', number)
 end
 
+-- The moment of this run in microseconds, set by `clock`; steps of a task carry it.
+local stamp = 0
+
 -- Returns milliseconds and microseconds: those given, or the server's own when 0 is given.
 local function clock(given)
   local ms = tonumber(given)
-  if ms > 0 then return ms, ms * 1000 end
+  if ms > 0 then
+    stamp = ms * 1000
+    return ms, stamp
+  end
   local time = redis.call('TIME')
-  local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-  return math.floor(us / 1000), us
+  stamp = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  return math.floor(stamp / 1000), stamp
 end
 
 -- Reads the header of a body; nil when it is not one of ours.
@@ -116,8 +122,8 @@ local function limits(entry, token, deadline, first)
   return 0, first
 end
 
-local function event(name, now, attempt)
-  return table.concat({name, int(now), DOMAIN, int(attempt)}, US) .. RS
+local function event(name, attempt)
+  return table.concat({name, int(stamp), DOMAIN, int(attempt)}, US) .. RS
 end
 
 -- Changes the record of a task, if it is still there, and adds to its timeline.
@@ -165,7 +171,7 @@ local function finish(id, entry, why, now, given)
   local attempts = failures + crashes
   local events = ''
   if entry.root then
-    events = record(id, event(why, now, attempts), 'status', STATUS_OF[why], 'why', why, 'reason', given.reason or '',
+    events = record(id, event(why, attempts), 'status', STATUS_OF[why], 'why', why, 'reason', given.reason or '',
       'finished_at', int(now)) or ''
     redis.call('PEXPIRE', T .. 't:' .. id, given.result_ttl)
   end

@@ -2,7 +2,7 @@
 -- note: adds to the timeline of a task.
 --
 -- KEYS[1]  tag of the partition
--- ARGV     now (0 = the server's clock), task, tenant, event, domain, attempt, stage (empty = unchanged), token (empty = from
+-- ARGV     now in microseconds (0 = the server's clock), task, tenant, event, domain, attempt, stage (empty = unchanged), token (empty = from
 --          outside; else the lease that must be held)
 -- Reply    1, or 0 when there is no such task of the tenant or the lease is not held
 -- Holds    Another tenant's task, or one of a later attempt, is not changed.
@@ -15,7 +15,7 @@ if ARGV[8] ~= '' and not redis.call('ZSCORE', T .. 'lease', ARGV[2] .. ':' .. AR
 local now = ARGV[1]
 if tonumber(now) == 0 then
   local time = redis.call('TIME')
-  now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+  now = string.format('%.0f', tonumber(time[1]) * 1000000 + tonumber(time[2]))
 end
 local events = known[2] .. table.concat({ARGV[4], now, ARGV[5], ARGV[6]}, '\31') .. '\30'
 if ARGV[7] ~= '' then

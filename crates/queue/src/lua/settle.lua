@@ -21,7 +21,7 @@ local function complete(id, token, entry, item)
   local status, why, outcome = item[4], item[5], item[6]
   local attempt = tonumber(item[11])
   if entry.root then
-    local events = item[10] .. event('settled', now, attempt)
+    local events = item[10] .. event('settled', attempt)
     record(id, events, 'status', status, 'stage', status, 'why', why, 'finished_at', int(now), 'attempts', attempt,
       'result', item[7], 'error', item[8], 'tokens', item[9])
     redis.call('PEXPIRE', T .. 't:' .. id, kept)
@@ -52,13 +52,13 @@ local function come_back(id, token, entry, item, failed)
     -- A released first delivery keeps its deadline: the budget counts from the first claim.
     remember(id, failures, crashes, deadline, first)
     if entry.root then
-      record(id, item[10] .. event('released', now, failures + crashes + 1), 'status', 'pending', 'stage', 'released')
+      record(id, item[10] .. event('released', failures + crashes + 1), 'status', 'pending', 'stage', 'released')
     end
     push(entry, id, true)
     return
   end
   if entry.root then
-    record(id, item[10] .. event('retried', now, failures + crashes), 'status', 'pending', 'stage', 'retried', 'error', item[8])
+    record(id, item[10] .. event('retried', failures + crashes), 'status', 'pending', 'stage', 'retried', 'error', item[8])
   end
   redis.call('ZADD', T .. 'd', now + tonumber(item[4]), id)
   -- Whoever waits for work learns of this moment by claiming; it may be nearer than the one that they wait for.

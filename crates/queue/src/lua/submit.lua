@@ -6,13 +6,13 @@
 --          id, rest of the body (header without times, payload), time it may wait (ms, 0 = for ever), time it may take from
 --          now (ms, 0 = its budget), how long a repetition is recognised after its end (ms, 0 = while it lives),
 --          type (of a root action; else empty), session
--- Reply    now, then {1 = new | 0 = known, position} an action
+-- Reply    now in microseconds, then {1 = new | 0 = known, position} an action
 -- Holds    An action is stored at most once by id, whole or not at all. Without `allow-oom`: a full server refuses before
 --          the first write. The body is written before the id that leads to it.
 
-local now = clock(ARGV[1])
+local now, us = clock(ARGV[1])
 local kept = tonumber(ARGV[2])
-local reply = {now}
+local reply = {us}
 
 local function submit(id, rest, wait, within, dedup, kind, session)
   if kind ~= '' then
@@ -21,7 +21,7 @@ local function submit(id, rest, wait, within, dedup, kind, session)
   end
   if redis.call('EXISTS', T .. 'b:' .. id) == 1 then return {0, 0} end
   if dedup > 0 and redis.call('EXISTS', T .. 'dd:' .. id) == 1 then return {0, 0} end
-  local body = table.concat({int(now), wait > 0 and int(now + wait) or '0', within > 0 and int(now + within) or '0', rest}, US)
+  local body = table.concat({int(us), wait > 0 and int(now + wait) or '0', within > 0 and int(now + within) or '0', rest}, US)
   local entry = parse(body)
   if not entry then return redis.error_reply('ERR malformed entry') end
   redis.call('SET', T .. 'b:' .. id, body)
@@ -30,7 +30,7 @@ local function submit(id, rest, wait, within, dedup, kind, session)
   if kind ~= '' then
     redis.call('HSET', T .. 't:' .. id, 'type', kind, 'tenant', entry.tenant, 'tier', entry.tier, 'session', session,
       'context', entry.middle, 'queue', queue_name(entry.middle, entry.lane), 'position', position, 'status', 'pending',
-      'attempts', 0, 'created_at', int(now), 'events', event('queued', now, 0))
+      'attempts', 0, 'created_at', int(now), 'events', event('queued', 0))
     local index = T .. 'ti:' .. entry.tenant
     redis.call('ZADD', index, now, id)
     redis.call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * kept)

@@ -201,7 +201,7 @@ fn response_data(task: &str, response: wire::AgentResponse) -> Value {
             "processing_time": response.execution_time,
             "tokens_used": tokens,
             "model_used": model,
-            "events": Event::list(response.events, None),
+            "events": Event::list(response.events),
         },
     })
 }

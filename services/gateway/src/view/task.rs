@@ -34,7 +34,6 @@ pub(crate) struct TaskView {
 
 impl From<Task> for TaskView {
     fn from(task: Task) -> Self {
-        let origin = task.created_at.as_ref().map(time::to_unix_ms);
         let result = TaskReply::of(&task);
         Self {
             task_id: task.task_id,
@@ -53,7 +52,7 @@ impl From<Task> for TaskView {
             result,
             error: task.error.map(ErrorView::from),
             tokens_used: task.tokens_used.into(),
-            events: Event::list(task.events, origin),
+            events: Event::list(task.events),
         }
     }
 }
@@ -66,20 +65,20 @@ pub(crate) struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
     attempt: u32,
-    offset_ms: Option<i64>,
+    offset_ms: Option<f64>,
 }
 
 impl Event {
-    /// Writes steps with their distance from `origin` (milliseconds since 1970), or from the first step.
-    pub(crate) fn list(events: Vec<wire::TaskEvent>, origin: Option<u64>) -> Vec<Self> {
-        let first = events.iter().find_map(|event| event.at.as_ref()).map(time::to_unix_ms);
-        let origin = origin.or(first);
+    /// Writes steps with their distance from the first one.
+    pub(crate) fn list(events: Vec<wire::TaskEvent>) -> Vec<Self> {
+        let origin = events.iter().find_map(|event| event.at.as_ref()).map(time::to_unix_us);
         events.into_iter().map(|event| Self::of(event, origin)).collect()
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a task lives far shorter than 2^52 microseconds")]
     fn of(event: wire::TaskEvent, origin: Option<u64>) -> Self {
-        let at = event.at.as_ref().map(time::to_unix_ms);
-        let offset_ms = at.zip(origin).map(|(at, origin)| at.cast_signed() - origin.cast_signed());
+        let at = event.at.as_ref().map(time::to_unix_us);
+        let offset_ms = at.zip(origin).map(|(at, origin)| (at.cast_signed() - origin.cast_signed()) as f64 / 1_000.0);
         Self {
             name: event.name,
             at: event.at.map(|at| at.to_string()),
