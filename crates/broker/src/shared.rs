@@ -1,7 +1,7 @@
 //! The connection that everybody shares.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, Value};
@@ -17,7 +17,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
-    shared: Arc<RwLock<Option<Generation>>>,
+    shared: Arc<RwLock<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    current: Option<Generation>,
+    /// When dialling failed last, and how.
+    failed: Option<(Instant, Error)>,
 }
 
 /// A connection and its number, so that of many callers who see it fail only one replaces it.
@@ -108,16 +115,32 @@ impl Redis {
     }
 
     async fn current(&self) -> Result<Generation, Error> {
-        if let Some(current) = self.shared.read().await.clone() {
+        if let Some(current) = self.shared.read().await.current.clone() {
             return Ok(current);
         }
+        let asked = Instant::now();
         let mut shared = self.shared.write().await;
-        if let Some(current) = shared.clone() {
+        if let Some(current) = shared.current.clone() {
             return Ok(current);
         }
-        let fresh = Generation { number: next_number(), connection: self.dial().await? };
-        *shared = Some(fresh.clone());
-        Ok(fresh)
+        // Whoever waited while another one dialled in vain has the answer: dialling once each would make the last of
+        // many callers wait for minutes.
+        if let Some((failed, error)) = &shared.failed
+            && *failed >= asked
+        {
+            return Err(error.clone());
+        }
+        match self.dial().await {
+            Ok(connection) => {
+                let fresh = Generation { number: next_number(), connection };
+                *shared = Shared { current: Some(fresh.clone()), failed: None };
+                Ok(fresh)
+            }
+            Err(error) => {
+                shared.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     async fn dial(&self) -> Result<MultiplexedConnection, Error> {
@@ -136,8 +159,8 @@ impl Redis {
         let error = Error::from(error);
         if matches!(error, Error::Unavailable(_)) {
             let mut shared = self.shared.write().await;
-            if shared.as_ref().is_some_and(|current| current.number == number) {
-                *shared = None;
+            if shared.current.as_ref().is_some_and(|current| current.number == number) {
+                shared.current = None;
             }
         }
         Err(error)

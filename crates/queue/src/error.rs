@@ -12,7 +12,7 @@ pub enum Error {
     #[error(transparent)]
     Action(#[from] action::Error),
     /// The payload is larger than the queue takes.
-    #[error("the payload has {size} bytes, {MAX_PAYLOAD} are allowed")]
+    #[error("the action has {size} bytes; its payload may have {MAX_PAYLOAD}")]
     PayloadTooLarge {
         /// Bytes of the payload.
         size: usize,
@@ -45,6 +45,9 @@ pub enum Error {
 
 /// Most bytes that an action's payload may have.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
+
+/// Most bytes of everything else in an action: context, metadata, names.
+pub(crate) const MAX_ENVELOPE: usize = 16 * 1024;
 
 impl Fault for Error {
     fn failure(&self) -> Failure {

@@ -21,6 +21,8 @@ use crate::retry::Backoff;
 const BLOCK: Duration = Duration::from_secs(5);
 /// Replies that are read in one step after the first one woke the reader.
 const BATCH: isize = 64;
+/// How long a reply that a process took and did not live to read is kept.
+const TAKEN_TTL_MS: i64 = 600_000;
 
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -131,7 +133,12 @@ impl Reader {
         let waiting = connection.query::<Option<Vec<u8>>>(&command);
         match tokio::time::timeout(BLOCK + Duration::from_secs(2), waiting).await {
             // It is read again from `taken` in the next step; handing it out now saves that round trip.
-            Ok(reply) => reply.map(|reply| reply.iter().for_each(|reply| self.hand_out(reply))),
+            Ok(Ok(Some(reply))) => {
+                self.hand_out(&reply);
+                // Should this process die before the next step, nobody else clears it away.
+                self.redis.query::<()>(&redis::Cmd::pexpire(taken, TAKEN_TTL_MS)).await
+            }
+            Ok(answer) => answer.map(|_| ()),
             Err(_) => Err(redis::RedisError::from((redis::ErrorKind::Io, "the blocking connection is dead")).into()),
         }
     }

@@ -108,6 +108,14 @@ impl Queue {
         Ok(Submitted { task, queue_name: queue, position: placed.position })
     }
 
+    /// Tells whether an action can be submitted at all, before anybody is charged for it.
+    pub fn fits(&self, action: &Action) -> Result<(), Error> {
+        action.check()?;
+        check_callback(action)?;
+        action.queue()?;
+        stored::entry_of(action, &self.inner.config).map(drop)
+    }
+
     async fn place(&self, action: &Action, queue: &QueueName) -> Result<Placed, Error> {
         let entry = stored::entry_of(action, &self.inner.config)?;
         let placed = self.inner.part(queue.domain(), action.tenant.as_str()).submit(entry).await?;

@@ -207,10 +207,12 @@ impl Run {
     fn fail(&self, work: &Work, header: &Header, transient: bool, failure: Failure) -> Decision {
         let config = &self.crew.inner.config;
         let is_callback = header.lane == Lane::Callbacks;
-        let last = self.leased.attempt >= header.max_attempts;
+        // An outcome is somebody's answer: it is delivered as long as what hinders it may pass.
+        let last = self.leased.attempt >= header.max_attempts && !is_callback;
         if transient && !last {
             let jitter = || retry::full_jitter(config.retry_base, config.retry_cap, self.leased.attempt);
-            let delay = failure.retry_delay().unwrap_or_else(jitter).max(Duration::from_millis(1));
+            let asked = failure.retry_delay().filter(|_| self.leased.attempt < header.max_attempts);
+            let delay = asked.unwrap_or_else(jitter).max(Duration::from_millis(1));
             if is_callback || delay < work.remaining() {
                 return Decision::Retry(delay, failure);
             }

@@ -12,6 +12,7 @@ use proto::action::v1::TraceContext;
 use proto::queue::v1::StoredAction;
 
 use crate::engine::{Entry, Header, Lane, Root};
+use crate::error::MAX_ENVELOPE;
 use crate::{Config, Error, MAX_PAYLOAD};
 
 /// How long a callback that was handled is still recognised, so that handing it over twice does not show it twice.
@@ -73,11 +74,6 @@ pub(crate) fn callback_entry(action: &Action, config: &Config) -> Result<Entry, 
 }
 
 fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
-    let size = action.payload.value.len();
-    // A callback carries a result of ours and everything that was said about it; the limit is for what callers send.
-    if size > MAX_PAYLOAD && lane != Lane::Callbacks {
-        return Err(Error::PayloadTooLarge { size });
-    }
     let mut context = action.context.to_proto();
     if lane != Lane::Callbacks {
         context.context_id.clear();
@@ -102,6 +98,11 @@ fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
         root_fence: action.root_fence,
         root_attempt: action.root_attempt,
     };
+    // A callback carries a result of ours and everything that was said about it; the limit is for what callers send.
+    let (size, whole) = (stored.payload.len(), stored.encoded_len());
+    if lane != Lane::Callbacks && (size > MAX_PAYLOAD || whole - size > MAX_ENVELOPE) {
+        return Err(Error::PayloadTooLarge { size: whole });
+    }
     Ok(stored.encode_to_vec())
 }
 

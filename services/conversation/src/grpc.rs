@@ -37,7 +37,10 @@ impl ConversationService for Grpc {
         &self,
         request: Request<wire::SaveTurnRequest>,
     ) -> Result<Response<wire::SaveTurnResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?;
+        // A turn is what an agent answered: only the service that ran it can tell.
+        caller.inside()?;
+        let (tenant, _) = caller.tenant()?;
         Ok(Response::new(self.0.save_turn(&tenant, request.into_inner()).await?))
     }
 

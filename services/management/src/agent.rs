@@ -5,6 +5,10 @@ use proto::management::v1::{self as wire, AgentType};
 
 use crate::{Error, field, slug};
 
+/// More than any tier has use for.
+const MOST_COLLECTIONS: usize = 100;
+/// More than an agent has.
+const MOST_FIELDS: usize = 16;
 const DEFAULT_TEMPERATURE: f64 = 0.7;
 const DEFAULT_MAX_TOKENS: u32 = 2048;
 const DEFAULT_HISTORY: u32 = 10;
@@ -104,6 +108,10 @@ fn temperature(value: Option<f64>) -> Result<f64, Error> {
 }
 
 fn collections(ids: &[String]) -> Result<Vec<CollectionId>, Error> {
+    // Before any work on them: a message has room for hundreds of thousands.
+    if ids.len() > MOST_COLLECTIONS {
+        return Err(Error::field("agent.collections", format!("must name at most {MOST_COLLECTIONS} collections")));
+    }
     let mut collections = Vec::with_capacity(ids.len());
     for id in ids {
         let id = field::id("agent.collections", id)?;
@@ -126,6 +134,9 @@ fn minimum_tier(value: i32) -> Result<Tier, Error> {
 pub(crate) fn apply(agent: &mut wire::Agent, change: &wire::Agent, fields: &[String]) -> Result<(), Error> {
     if fields.is_empty() {
         return Err(Error::field("fields", "must name at least one field of the agent"));
+    }
+    if fields.len() > MOST_FIELDS {
+        return Err(Error::field("fields", format!("must name at most {MOST_FIELDS} fields")));
     }
     for field in fields {
         match field.as_str() {

@@ -65,3 +65,24 @@ async fn what_the_server_says_about_itself_is_understood() {
 async fn a_url_that_names_no_server_is_refused() {
     assert!(matches!(Redis::open("http://localhost"), Err(Error::Url(_))));
 }
+
+#[tokio::test]
+async fn many_callers_of_a_silent_server_share_one_vain_attempt() {
+    // A socket whose queue of connections is never emptied: dialling runs into its time limit.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = silent.local_addr().expect("an address");
+    let redis = Redis::open(&format!("redis://{address}")).expect("a URL");
+    let begun = std::time::Instant::now();
+    let answers = all_at_once(&redis).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Unavailable(_)))), "{answers:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "twenty callers took {:?}", begun.elapsed());
+}
+
+async fn all_at_once(redis: &Redis) -> Vec<Result<(), Error>> {
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let redis = redis.clone();
+        callers.spawn(async move { redis.ping().await });
+    }
+    callers.join_all().await
+}

@@ -327,7 +327,8 @@ pub mod conversation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Saves both messages of a turn in one step; saving the same task again changes nothing.
+        /// Saves both messages of a turn in one step; saving the same task again changes nothing. Called by services of the mesh
+        /// only.
         pub async fn save_turn(
             &mut self,
             request: impl tonic::IntoRequest<super::SaveTurnRequest>,
@@ -410,7 +411,8 @@ pub mod conversation_service_server {
             tonic::Response<super::GetContextResponse>,
             tonic::Status,
         >;
-        /// Saves both messages of a turn in one step; saving the same task again changes nothing.
+        /// Saves both messages of a turn in one step; saving the same task again changes nothing. Called by services of the mesh
+        /// only.
         async fn save_turn(
             &self,
             request: tonic::Request<super::SaveTurnRequest>,

@@ -12,6 +12,12 @@ local key = T .. 't:' .. ARGV[2]
 local known = redis.call('HMGET', key, 'tenant', 'events')
 if known[1] ~= ARGV[3] then return 0 end
 if ARGV[8] ~= '' and not redis.call('ZSCORE', T .. 'lease', ARGV[2] .. ':' .. ARGV[8]) then return 0 end
+-- From outside an event is noted once, and only while the timeline is of a reasonable size: whoever shows a result again and
+-- again must not make it grow.
+if ARGV[8] == '' then
+  local noted = string.find('\30' .. known[2], '\30' .. ARGV[4] .. '\31', 1, true)
+  if noted or #known[2] > 65536 then return 0 end
+end
 local now = ARGV[1]
 if tonumber(now) == 0 then
   local time = redis.call('TIME')

@@ -198,3 +198,27 @@ async fn the_missions_monitoring_hash_counts_a_queue() {
     assert!(setup.redis.command(&["TTL", key]).parse::<u32>().unwrap() > 3500);
     setup.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_noted_from_outside_again_and_again_stands_in_the_timeline_once() {
+    let setup = Setup::start().await;
+    let acme = tenant("acme");
+    let action = search(&acme, Tier::Free, "1");
+    setup.queue.submit(action.clone()).await.unwrap();
+    for _ in 0..3 {
+        setup.queue.note(&acme, action.task, "delivered").await.unwrap();
+    }
+    let task = setup.queue.task(&acme, action.task).await.unwrap().expect("it is there");
+    assert_eq!(task.events.iter().filter(|event| event.name == "delivered").count(), 1);
+    setup.finish().await;
+}
+
+#[tokio::test]
+async fn an_action_whose_context_is_larger_than_it_needs_to_be_is_refused_whole() {
+    let setup = Setup::start().await;
+    let mut action = search(&tenant("acme"), Tier::Free, "1");
+    action.context.metadata.insert("note".into(), "x".repeat(20_000));
+    assert!(matches!(setup.queue.fits(&action), Err(queue::Error::PayloadTooLarge { .. })));
+    assert!(matches!(setup.queue.submit(action).await, Err(queue::Error::PayloadTooLarge { .. })));
+    setup.finish().await;
+}

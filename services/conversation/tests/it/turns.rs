@@ -4,7 +4,7 @@ use futures::future::join_all;
 use proto::conversation::v1 as wire;
 use proto::conversation::v1::conversation_service_server::ConversationService as _;
 
-use crate::{Fixture, acme, ask, by, contents, open, read, task, turn};
+use crate::{Fixture, acme, ask, by, contents, inside, open, read, task, turn};
 
 #[tokio::test]
 async fn saving_a_task_again_changes_nothing_and_says_so() {
@@ -29,7 +29,7 @@ async fn of_many_who_save_the_same_task_at_once_one_does() {
     let other = open(fixture.folder.path()).await;
     let saves = (0..12).map(|number| {
         let grpc = if number % 2 == 0 { &fixture.grpc } else { &other };
-        grpc.save_turn(by(&acme(), turn("conversation-1", "agent-1", 1)))
+        grpc.save_turn(by(&inside(&acme()), turn("conversation-1", "agent-1", 1)))
     });
     let answers: Vec<_> = join_all(saves).await.into_iter().map(|answer| read(answer).unwrap()).collect();
     assert_eq!(answers.iter().filter(|answer| !answer.saved_before).count(), 1);
@@ -72,4 +72,12 @@ async fn turns_without_a_number_come_after_those_that_are_there() {
     let expected = ["question 5", "answer 5", "question 9", "answer 9", "question 1", "answer 1"];
     assert_eq!(contents(&context.messages), expected);
     assert_eq!(context.messages[5].task_id, task(1));
+}
+
+#[tokio::test]
+async fn only_a_service_of_the_mesh_saves_a_turn() {
+    let fixture = Fixture::new().await;
+    let request = by(&acme(), turn("conversation-1", "agent-1", 1));
+    let refused = read(fixture.grpc.save_turn(request).await).unwrap_err();
+    assert_eq!(refused.reason().id, "SCOPE_REQUIRED");
 }
