@@ -8,6 +8,7 @@
 //! * An action's payload is the one that the catalogue lists for its type; a foreign one becomes an [`Error`], never a panic.
 //! * Nothing here does I/O.
 
+pub mod agent_run;
 mod callback;
 pub mod catalogue;
 mod context;

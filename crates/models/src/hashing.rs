@@ -8,9 +8,9 @@ use futures::future::BoxFuture;
 use crate::embed::normalize;
 use crate::{Embedder, EmbeddingModel, Embeddings, Error, words};
 
-const NAME: &str = "hashing-384";
+pub(crate) const NAME: &str = "hashing-384";
 const DIMENSIONS: usize = 384;
-const WINDOW: usize = 512;
+pub(crate) const WINDOW: usize = 512;
 
 /// Between questions and passages that share no subject, chance collisions stay below .12; a question and a passage that
 /// answers it share from .15 upwards. The test `the_threshold_parts_relevant_from_unrelated` measures it.

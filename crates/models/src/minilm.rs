@@ -19,14 +19,14 @@ use tokio::sync::Semaphore;
 use crate::embed::normalize;
 use crate::{Embedder, EmbeddingModel, Embeddings, Error};
 
-const NAME: &str = "all-MiniLM-L6-v2";
+pub(crate) const NAME: &str = "all-MiniLM-L6-v2";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "config.json";
 const WEIGHTS_SHA256: &str = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db";
 
 /// The model was trained on texts of up to 256 tokens.
-const WINDOW: usize = 256;
+pub(crate) const WINDOW: usize = 256;
 
 /// Measured over passages from one sentence to a whole window: what answers a question .27 to .68, a vague question about
 /// one sentence of a long passage .19 to .22, and what is unrelated up to .18. What is let through in vain costs less than

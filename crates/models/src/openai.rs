@@ -8,7 +8,7 @@ mod retry;
 mod sse;
 
 pub(crate) use chat::OpenAiChat;
-pub(crate) use embed::OpenAiEmbeddings;
+pub(crate) use embed::{OpenAiEmbeddings, identify};
 
 #[cfg(test)]
 mod tests;

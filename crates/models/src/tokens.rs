@@ -7,14 +7,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{EmbeddingConfig, Error, TokenUsage};
+#[cfg(feature = "minilm")]
+use crate::minilm;
+use crate::{EmbeddingConfig, Error, TokenUsage, hashing, openai};
 
 /// Counts tokens as an embedding model does, without the model: for those who cut texts and leave embedding to others.
 #[derive(Clone)]
-pub struct Tokens(Arc<dyn Fn(&str) -> usize + Send + Sync>);
+pub struct Tokens {
+    model: Arc<str>,
+    window: usize,
+    count: Arc<dyn Fn(&str) -> usize + Send + Sync>,
+}
 
 impl Tokens {
-    /// Opens the counter of a model; of a local one it reads only the tokenizer, off the asynchronous threads.
+    /// Opens the counter of a model; of a local one it reads only the tokenizer, off the asynchronous threads. A remote one
+    /// is not asked anything.
     ///
     /// # Errors
     ///
@@ -22,27 +29,44 @@ impl Tokens {
     #[cfg_attr(not(feature = "minilm"), expect(clippy::unused_async, reason = "awaits only where a file is read"))]
     pub async fn open(config: &EmbeddingConfig) -> Result<Self, Error> {
         Ok(match config {
-            EmbeddingConfig::Hashing => Self(Arc::new(crate::hashing::count_tokens)),
-            EmbeddingConfig::OpenAi { .. } => Self(Arc::new(estimate)),
+            EmbeddingConfig::Hashing => Self::new(hashing::NAME, hashing::WINDOW, hashing::count_tokens),
+            EmbeddingConfig::OpenAi { endpoint, dimensions, .. } => {
+                let model = openai::identify(endpoint, *dimensions);
+                Self::new(&model.name, model.window, estimate)
+            }
             #[cfg(feature = "minilm")]
             EmbeddingConfig::MiniLm { dir } => {
-                let counter = crate::minilm::Counter::open(dir.clone()).await?;
-                Self(Arc::new(move |text| counter.count(text)))
+                let counter = minilm::Counter::open(dir.clone()).await?;
+                Self::new(minilm::NAME, minilm::WINDOW, move |text: &str| counter.count(text))
             }
             #[cfg(not(feature = "minilm"))]
             EmbeddingConfig::MiniLm { .. } => return Err(crate::config::without_minilm()),
         })
     }
 
+    fn new(model: &str, window: usize, count: impl Fn(&str) -> usize + Send + Sync + 'static) -> Self {
+        Self { model: model.into(), window, count: Arc::new(count) }
+    }
+
+    /// Returns the model's name, see [`crate::EmbeddingModel::name`].
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Returns the most tokens of one text, see [`crate::EmbeddingModel::window`].
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
     /// Counts what [`crate::Embedder::count_tokens`] of the model counts.
     pub fn count(&self, text: &str) -> usize {
-        (self.0)(text)
+        (self.count)(text)
     }
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
+        f.debug_struct("Tokens").field("model", &self.model).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +103,31 @@ fn saturate(count: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::estimate;
+    use super::{Tokens, estimate};
+    use crate::{EmbeddingConfig, Endpoint, open_embedder};
+
+    #[tokio::test]
+    async fn a_counter_names_and_measures_as_its_model_does() {
+        let of = |model: &str, dimensions| EmbeddingConfig::OpenAi {
+            endpoint: Endpoint::new("http://127.0.0.1:1/v1", "", model),
+            dimensions,
+            relevance_threshold: None,
+        };
+        for config in [
+            EmbeddingConfig::Hashing,
+            of("text-embedding-3-small", None),
+            of(" text-embedding-3-small ", Some(512)),
+            of("another", Some(768)),
+        ] {
+            let (tokens, embedder) = (Tokens::open(&config).await, open_embedder(&config).await);
+            let (tokens, embedder) = (tokens.expect("nothing is read"), embedder.expect("nothing is asked"));
+            assert_eq!((tokens.model(), tokens.window()), (embedder.model().name.as_str(), embedder.model().window));
+            assert_eq!(
+                tokens.count("What does the free tier allow?"),
+                embedder.count_tokens("What does the free tier allow?")
+            );
+        }
+    }
 
     #[test]
     fn estimates_stay_near_what_tokenizers_count() {

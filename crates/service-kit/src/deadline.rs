@@ -8,18 +8,16 @@ mod bounded;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fault::{Failure, reason};
-use futures::future::{BoxFuture, OptionFuture};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use futures::future::OptionFuture;
+use http::{HeaderMap, HeaderValue, Request};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tower::{Layer, Service};
 
+use crate::around::{Answer, Around, Inner};
 use bounded::Bounded;
 
 /// Header in which a caller says how long it will wait.
@@ -65,44 +63,17 @@ impl DeadlineLayer {
     }
 }
 
-impl<S> Layer<S> for DeadlineLayer {
-    type Service = WithDeadline<S>;
-
-    fn layer(&self, inner: S) -> WithDeadline<S> {
-        WithDeadline { inner, layer: self.clone() }
-    }
-}
-
-/// See [`DeadlineLayer`].
-#[derive(Clone, Debug)]
-pub(crate) struct WithDeadline<S> {
-    inner: S,
-    layer: DeadlineLayer,
-}
-
-impl<S> Service<Request<Body>> for WithDeadline<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+impl Around for DeadlineLayer {
+    fn around(&self, inner: &mut impl Inner, request: Request<Body>) -> Answer {
         let long = is_long(request.uri().path());
         let asked = of(request.headers());
-        let limit = if long { asked } else { Some(asked.unwrap_or(self.layer.default)) };
+        let limit = if long { asked } else { Some(asked.unwrap_or(self.default)) };
         // Here and not in the future: tonic makes its timer when this returns.
         let end = limit.map(|limit| Instant::now() + limit);
         let timer = OptionFuture::from(end.map(tokio::time::sleep_until));
-        let ending = &self.layer.ending;
+        let ending = &self.ending;
         let cut = if long { ending.streams.clone() } else { ending.calls.clone() };
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             tokio::select! {
                 biased;

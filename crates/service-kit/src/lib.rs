@@ -9,16 +9,19 @@
 //! * All mistakes in the settings are reported at once, before anything is started.
 //! * A façade sees a [`Caller`] that was proved, or none; an identity that the mesh did not sign is refused, never ignored.
 //! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
+//! * Work that is refused costs nothing: an [`Intake`] checks first and charges last.
 //! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
 //! * Health tells the truth within seconds; a drain ends within its grace, whatever hangs.
 
 mod admin;
 mod admission;
+mod around;
 pub mod config;
 mod deadline;
 mod health;
 mod host;
 pub mod identity;
+pub mod intake;
 mod kit;
 mod peers;
 mod queue_service;
@@ -33,6 +36,7 @@ pub use config::{Secret, Settings};
 pub use health::{Health, Report};
 pub use host::{Error, Host, HostConfig, Part};
 pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
+pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
 pub use peers::{Peer, Peers, PeersConfig};
 pub use service::Service;

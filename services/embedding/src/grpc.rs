@@ -1,52 +1,25 @@
 //! The façade: checks, charges, enqueues.
 
-use action::{Action, ExecutionContext, QueueName, TenantId};
-use fault::{Failure, Fault as _, reason};
 use proto::embedding::v1::embedding_service_server::EmbeddingService;
 use proto::embedding::v1::{GenerateEmbeddingsRequest, GenerateEmbeddingsResponse, GetModelRequest, GetModelResponse};
 use quota::UsageKind;
-use service_kit::{Caller, Kit};
+use service_kit::{Caller, Intake, Kit, Terms, intake};
 use tonic::{Request, Response, Status};
 
+use crate::Embedding;
 use crate::embedding::threshold;
-use crate::{Embedding, Error};
 
 /// The gRPC service.
 #[derive(Clone, Debug)]
 pub struct Grpc {
     embedding: Embedding,
-    kit: Kit,
+    intake: Intake,
 }
 
 impl Grpc {
     /// Makes the façade.
-    pub fn new(embedding: Embedding, kit: Kit) -> Self {
-        Self { embedding, kit }
-    }
-
-    async fn generate(&self, caller: &Caller, request: GenerateEmbeddingsRequest) -> Result<Action, Error> {
-        let (tenant, tier) = caller.tenant()?;
-        let generate = request.generate.ok_or(action::Error::Missing("generate"))?;
-        self.embedding.check(tier, &generate)?;
-        let context = request.context.ok_or(action::Error::Missing("context"))?;
-        let mut action = Action::root(tenant, tier, ExecutionContext::from_proto(context)?, &generate);
-        if !request.callback_queue.is_empty() {
-            action.callback = Some(own_callbacks(&request.callback_queue, &action.tenant)?);
-        }
-        action.user.clone_from(&caller.user);
-        self.kit.admission.admit(caller, UsageKind::Query).await?;
-        Ok(action)
-    }
-}
-
-/// Reads the name of a callback queue, which must be the tenant's own.
-fn own_callbacks(name: &str, tenant: &TenantId) -> Result<QueueName, Error> {
-    match name.parse()? {
-        QueueName::Callbacks { domain, tenant: named } if named == *tenant => Ok(QueueName::callbacks(domain, named)),
-        _ => {
-            let text = "callbacks go to {domain}:{tenant_id}:callbacks of your own tenant";
-            Err(Failure::new(&reason::INVALID_QUEUE_NAME, text).field("callback_queue").into())
-        }
+    pub fn new(embedding: Embedding, kit: &Kit) -> Self {
+        Self { embedding, intake: Intake::new(kit) }
     }
 }
 
@@ -56,9 +29,14 @@ impl EmbeddingService for Grpc {
         &self,
         request: Request<GenerateEmbeddingsRequest>,
     ) -> Result<Response<GenerateEmbeddingsResponse>, Status> {
-        let caller = Caller::of(&request)?.clone();
-        let action = self.generate(&caller, request.into_inner()).await?;
-        let submitted = self.kit.queue.submit(action).await.map_err(|error| Error::Failed(error.failure()))?;
+        let order = self.intake.order(&request)?;
+        let GenerateEmbeddingsRequest { context, generate, callback_queue } = request.into_inner();
+        let generate = generate.ok_or(action::Error::Missing("generate"))?;
+        self.embedding.check(order.tier, &generate)?;
+        let user = order.caller.user.clone();
+        let terms = Terms { user, callback_queue: &callback_queue, ..Terms::default() };
+        let action = order.action(intake::context(context)?, &generate, terms)?;
+        let submitted = order.submit(UsageKind::Query, action).await?;
         Ok(Response::new(GenerateEmbeddingsResponse { task: Some(submitted.task) }))
     }
 

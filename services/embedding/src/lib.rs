@@ -29,6 +29,6 @@ pub async fn service(config: Config, kit: &Kit, model: Arc<dyn Embedder>) -> Res
     let embedding = Embedding::new(model, Arc::clone(&kit.tiers));
     let worker = worker(embedding.clone(), kit.queue.clone(), config.slots);
     Ok(Service::new(Domain::Embedding)
-        .serve(EmbeddingServiceServer::new(Grpc::new(embedding, kit.clone())))
+        .serve(EmbeddingServiceServer::new(Grpc::new(embedding, kit)))
         .work(move |shutdown| worker.run(shutdown)))
 }

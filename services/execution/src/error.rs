@@ -19,9 +19,6 @@ pub enum Error {
         /// What it said.
         failure: Failure,
     },
-    /// The queue did not take the work.
-    #[error("the queue did not take the work")]
-    Queue(#[from] queue::Error),
     /// Nothing could be retrieved.
     #[error("the passages were not answered from")]
     Retrieval(#[from] queue::CallError),
@@ -54,7 +51,6 @@ impl Fault for Error {
         match self {
             Self::Vocabulary(error) => error.failure(),
             Self::Refused(failure) | Self::Peer { failure, .. } => failure.clone(),
-            Self::Queue(error) => error.failure(),
             Self::Retrieval(error) => error.failure(),
             Self::Model(error) => error.failure(),
             Self::Session(error) => error.failure(),

@@ -1,15 +1,17 @@
-//! The façade: decode, call, encode.
+//! The façade: a run that a caller asks for becomes a task.
 
+use action::agent_run;
 use proto::execution::v1::execution_service_server::{ExecutionService, ExecutionServiceServer};
 use proto::execution::v1::{RunAgentRequest, RunAgentResponse};
-use service_kit::Caller;
+use quota::UsageKind;
+use service_kit::{Intake, Terms, intake};
 use tonic::{Request, Response, Status};
 
-use crate::accept::Inlet;
+use crate::context;
 
 /// Execution as a gRPC service.
 #[derive(Clone, Debug)]
-pub(crate) struct Grpc(pub(crate) Inlet);
+pub(crate) struct Grpc(pub(crate) Intake);
 
 impl Grpc {
     pub(crate) fn server(self) -> ExecutionServiceServer<Self> {
@@ -20,8 +22,16 @@ impl Grpc {
 #[tonic::async_trait]
 impl ExecutionService for Grpc {
     async fn run_agent(&self, request: Request<RunAgentRequest>) -> Result<Response<RunAgentResponse>, Status> {
-        let caller = Caller::of(&request)?.clone();
-        let response = self.0.accept(&caller, request.into_inner()).await?;
-        Ok(Response::new(response))
+        let order = self.0.order(&request)?;
+        let RunAgentRequest { context, run, session_id, callback_queue, timeout } = request.into_inner();
+        let context = intake::context(context)?;
+        context::check(&context)?;
+        let user = context.metadata.get("user_id").map(|user| user.parse()).transpose()?;
+        let run = agent_run::accepted(run)?;
+        let (session_id, callback_queue, timeout) = (&session_id, &callback_queue, timeout.as_ref());
+        let action = order.action(context, &run, Terms { session_id, user, callback_queue, timeout })?;
+        order.access(&action.context).await?;
+        let submitted = order.submit(UsageKind::Agent, action).await?;
+        Ok(Response::new(RunAgentResponse { task: Some(submitted.task) }))
     }
 }

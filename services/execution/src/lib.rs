@@ -1,13 +1,12 @@
 #![doc = include_str!("../README.md")]
 
-mod accept;
 mod agents;
 mod config;
+mod context;
 mod error;
 mod grpc;
 mod history;
 mod instructions;
-mod request;
 mod run;
 
 use std::sync::Arc;
@@ -15,12 +14,11 @@ use std::sync::Arc;
 use action::Domain;
 use models::LanguageModel;
 use queue::Worker;
-use service_kit::{Kit, Service};
+use service_kit::{Intake, Kit, Service};
 
 pub use config::Config;
 pub use error::Error;
 
-use accept::Inlet;
 use agents::Agents;
 use grpc::Grpc;
 use history::History;
@@ -29,7 +27,6 @@ use run::Runs;
 /// Makes the service: the façade, and the worker that runs agents with a language model.
 #[expect(clippy::unused_async, reason = "every service is made this way, and most have something to wait for")]
 pub async fn service(config: Config, kit: &Kit, model: Arc<dyn LanguageModel>) -> Result<Service, Error> {
-    let inlet = Inlet { queue: kit.queue.clone(), admission: kit.admission.clone(), tiers: Arc::clone(&kit.tiers) };
     let runs = Runs {
         agents: Agents::new(kit.peers.clone(), config.agent_config_cache_ttl),
         history: History::new(kit.peers.clone()),
@@ -41,5 +38,7 @@ pub async fn service(config: Config, kit: &Kit, model: Arc<dyn LanguageModel>) -
         let runs = runs.clone();
         async move { runs.answer(work, message).await }
     });
-    Ok(Service::new(Domain::Execution).serve(Grpc(inlet).server()).work(move |shutdown| worker.run(shutdown)))
+    Ok(Service::new(Domain::Execution)
+        .serve(Grpc(Intake::new(kit)).server())
+        .work(move |shutdown| worker.run(shutdown)))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use action::Action;
-use fault::{Failure, reason};
+use action::{Action, agent_run};
+use fault::{Failure, Fault as _, reason};
 use futures::{StreamExt as _, try_join};
 use models::{LanguageModel, Piece, Prompt, Role, Turn};
 use proto::action::v1::{Status, TokenUsage};
@@ -19,7 +19,7 @@ use session::{Append, Deltas, Log, Sessions};
 
 use crate::agents::{Agents, type_of};
 use crate::history::{Conversation, History};
-use crate::{Error, instructions, request};
+use crate::{Error, instructions};
 
 /// Runs agents. One value serves every run of a process and holds nothing of any of them, so that a run that is dropped
 /// leaves nothing behind.
@@ -50,7 +50,7 @@ impl Runs {
     /// Answers a message: shows that somebody works on it, reads what was said before, asks the model or the documents, and
     /// saves the turn before it returns. A run that is done again answers from the turn it saved, if it came so far.
     pub(crate) async fn answer(&self, work: Work, message: AgentRun) -> Result<Completed<AgentRunResult>, Error> {
-        let message = request::checked(message)?;
+        let message = agent_run::checked(message).map_err(|invalid| invalid.failure())?;
         let log = Log::of(work.action());
         if work.action().attempt() > 1 {
             self.sessions.restart(&log, work.action()).await?;

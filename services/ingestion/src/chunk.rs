@@ -4,10 +4,8 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use models::Embedder;
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
 use self::sections::{Section, blocks, sections};
@@ -47,7 +45,8 @@ impl Bounds {
     }
 }
 
-/// Cuts a text, at the ends of sections, paragraphs and sentences where it can. Stops when `given_up` is set.
+/// Cuts a text, at the ends of sections, paragraphs and sentences where it can; `count` counts tokens. Stops when
+/// `given_up` is set.
 ///
 /// # Errors
 ///
@@ -56,10 +55,10 @@ pub(crate) fn split(
     text: &str,
     kind: MediaType,
     bounds: Bounds,
-    model: &Arc<dyn Embedder>,
+    count: impl Fn(&str) -> usize,
     given_up: &AtomicBool,
 ) -> Result<Vec<Chunk>, Error> {
-    let sizer = Sizer { model: model.as_ref(), bounds };
+    let sizer = Sizer { count, bounds };
     let config = ChunkConfig::new(bounds.tokens)
         .with_sizer(sizer)
         .with_overlap(bounds.tokens / OVERLAP)
@@ -112,15 +111,15 @@ impl Collected<'_> {
 }
 
 /// Measures in tokens, and in characters scaled to tokens, whichever is more: a chunk keeps to both bounds.
-struct Sizer<'a> {
-    model: &'a dyn Embedder,
+struct Sizer<C> {
+    count: C,
     bounds: Bounds,
 }
 
-impl ChunkSizer for Sizer<'_> {
+impl<C: Fn(&str) -> usize> ChunkSizer for Sizer<C> {
     fn size(&self, chunk: &str) -> usize {
         let by_length = (chunk.chars().count() * self.bounds.tokens).div_ceil(self.bounds.characters);
         // No need to count the tokens of what is too long already.
-        if by_length > self.bounds.tokens { by_length } else { self.model.count_tokens(chunk).max(by_length) }
+        if by_length > self.bounds.tokens { by_length } else { (self.count)(chunk).max(by_length) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use action::{CollectionId, DocumentId, Status, TenantId};
 use fault::Fault as _;
-use models::Embedder;
+use models::Tokens;
 use proto::ingestion::v1::Document;
 use service_kit::Kit;
 
@@ -25,21 +25,21 @@ pub struct Ingestion {
     pub(crate) documents: Documents,
     pub(crate) objects: Objects,
     pub(crate) readers: Readers,
-    pub(crate) model: Arc<dyn Embedder>,
+    pub(crate) tokens: Tokens,
 }
 
 impl Ingestion {
-    /// Opens the table in `<data-dir>/sql/ingestion.db` and the object store in `<data-dir>/objects`. The model is used to
-    /// count tokens only; the embedding service must run the same.
+    /// Opens the table in `<data-dir>/sql/ingestion.db` and the object store in `<data-dir>/objects`. Tokens are
+    /// counted as the model does that the embedding service runs.
     ///
     /// # Errors
     ///
     /// [`Error::Store`] and [`Error::Io`] when they cannot be opened.
-    pub async fn open(config: Config, kit: Kit, model: Arc<dyn Embedder>) -> Result<Self, Error> {
+    pub async fn open(config: Config, kit: Kit, tokens: Tokens) -> Result<Self, Error> {
         let documents = Documents::open(&kit.data_dir.join("sql").join("ingestion.db")).await?;
         let objects = Objects::open(kit.data_dir.join("objects"))?;
         let readers = Readers::new(config.readers);
-        Ok(Self { kit, config: Arc::new(config), documents, objects, readers, model })
+        Ok(Self { kit, config: Arc::new(config), documents, objects, readers, tokens })
     }
 
     /// Returns a document of a tenant as it is now.

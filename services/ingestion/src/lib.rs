@@ -15,10 +15,8 @@ mod report;
 mod upload;
 mod worker;
 
-use std::sync::Arc;
-
 use action::Domain;
-use models::Embedder;
+use models::Tokens;
 use proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use service_kit::{Kit, Service};
 
@@ -29,15 +27,15 @@ pub use ingestion::Ingestion;
 pub use media::MediaType;
 pub use worker::worker;
 
-/// Makes the service: serves the façade and handles the domain's actions. `model` counts tokens; it must be the model that
-/// the embedding service runs.
+/// Makes the service: serves the façade and handles the domain's actions. `tokens` counts as the
+/// model does that the embedding service runs.
 ///
 /// # Errors
 ///
 /// [`Error::Store`] and [`Error::Io`] when the table or the object store cannot be opened.
-pub async fn service(config: Config, kit: &Kit, model: Arc<dyn Embedder>) -> Result<Service, Error> {
+pub async fn service(config: Config, kit: &Kit, tokens: Tokens) -> Result<Service, Error> {
     let slots = config.slots;
-    let ingestion = Ingestion::open(config, kit.clone(), model).await?;
+    let ingestion = Ingestion::open(config, kit.clone(), tokens).await?;
     let worker = worker(ingestion.clone(), kit.queue.clone(), slots);
     Ok(Service::new(Domain::Ingestion)
         .serve(IngestionServiceServer::new(Grpc::new(ingestion)))

@@ -77,7 +77,7 @@ impl Ingestion {
         report.stage("chunking", 30.0).await?;
         let chunks = self.cut(text, job.kind, self.bounds(work)).await?;
         report.stage("embedding", 40.0).await?;
-        let fed = Feed { work, job, report: &report, config: &self.config, model: &self.model.model().name };
+        let fed = Feed { work, job, report: &report, config: &self.config, model: self.tokens.model() };
         let (indexed, tokens_used) = fed.all(&chunks, self.kit.tiers.of(work.action().tier).embed_texts).await?;
         Ok(ProcessDocumentResult {
             document_id: job.key.document.to_string(),
@@ -100,14 +100,14 @@ impl Ingestion {
 
     fn bounds(&self, work: &Work) -> Bounds {
         let limits = self.kit.tiers.of(work.action().tier);
-        Bounds::new(self.model.model().window, limits.embed_chars as usize, limits.chunks_per_document as usize)
+        Bounds::new(self.tokens.window(), limits.embed_chars as usize, limits.chunks_per_document as usize)
     }
 
     async fn cut(&self, text: String, kind: MediaType, bounds: Bounds) -> Result<Vec<Chunk>, Error> {
-        let model = Arc::clone(&self.model);
+        let tokens = self.tokens.clone();
         let guard = GivenUp::default();
         let given_up = Arc::clone(&guard.0);
-        let work = move || chunk::split(&text, kind, bounds, &model, &given_up);
+        let work = move || chunk::split(&text, kind, bounds, |text| tokens.count(text), &given_up);
         self.readers.run(Error::Unreadable("it cannot be cut into chunks"), work).await
     }
 

@@ -73,6 +73,9 @@ impl Ingestion {
                 kind = Some(header.kind(&incoming)?);
             }
         }
+        // An upload that its sender reset ends here like one that is complete. The server notices when the handler next
+        // waits, and drops it: with this pause it does before half a document is taken for a whole one.
+        tokio::task::yield_now().await;
         if !incoming.seen().has_ink {
             return Err(Error::Empty);
         }

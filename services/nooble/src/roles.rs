@@ -85,14 +85,14 @@ impl Configs {
         if let Some(config) = self.conversation {
             services.push((Role::Conversation, conversation::service(config, kit).await?));
         }
-        if has(Role::Embedding) || has(Role::Ingestion) {
+        if let Some(config) = self.embedding {
             let model = models::open_embedder(&self.models.embedding).await.context("open the embedding model")?;
-            if let Some(config) = self.embedding {
-                services.push((Role::Embedding, embedding::service(config, kit, model.clone()).await?));
-            }
-            if let Some(config) = self.ingestion {
-                services.push((Role::Ingestion, ingestion::service(config, kit, model).await?));
-            }
+            services.push((Role::Embedding, embedding::service(config, kit, model).await?));
+        }
+        if let Some(config) = self.ingestion {
+            // It cuts texts as the model reads them; the model itself is embedding's.
+            let tokens = models::Tokens::open(&self.models.embedding).await.context("open the tokenizer")?;
+            services.push((Role::Ingestion, ingestion::service(config, kit, tokens).await?));
         }
         if has(Role::Query) || has(Role::Execution) {
             let model = models::open_language_model(&self.models.llm).context("open the language model")?;

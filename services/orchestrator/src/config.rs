@@ -6,9 +6,6 @@ use service_kit::config::Settings;
 /// How the orchestrator takes messages in and follows sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Domain whose callbacks are consumed. The only one is `orchestrator`, where every façade sends outcomes unless its
-    /// caller says otherwise; anything else is refused at start rather than losing answers.
-    pub domain: Domain,
     /// Whether a message is refused at once when the tenant may not use the agent or collection. Without it the run is
     /// accepted and fails in its worker, which checks again in any case.
     pub enable_access_validation: bool,
@@ -20,7 +17,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { domain: Domain::Orchestrator, enable_access_validation: true, callback_slots: 64, max_channels: 10_000 }
+        Self { enable_access_validation: true, callback_slots: 64, max_channels: 10_000 }
     }
 }
 
@@ -28,12 +25,13 @@ impl Config {
     /// Reads the settings whose names begin with `ORCHESTRATOR_`.
     pub fn read(settings: &mut Settings) -> Self {
         let default = Self::default();
-        let domains = [(Domain::Orchestrator.as_str(), Domain::Orchestrator)];
-        let domain = settings.choose("ORCHESTRATOR_DOMAIN_NAME", domains[0].0, &domains);
-        // The queues that outcomes are sent to are the ones that are consumed.
-        settings.choose("ORCHESTRATOR_CALLBACK_QUEUE_PREFIX", domains[0].0, &domains);
+        // The domain whose callbacks are consumed is where every façade sends outcomes unless its caller says otherwise:
+        // anything else is refused at start rather than losing answers.
+        let only = Domain::Orchestrator.as_str();
+        for name in ["ORCHESTRATOR_DOMAIN_NAME", "ORCHESTRATOR_CALLBACK_QUEUE_PREFIX"] {
+            settings.choose(name, only, &[(only, ())]);
+        }
         Self {
-            domain,
             enable_access_validation: settings
                 .get("ORCHESTRATOR_ENABLE_ACCESS_VALIDATION", default.enable_access_validation),
             callback_slots: settings.get_in("ORCHESTRATOR_CALLBACK_SLOTS", default.callback_slots, 1..=4_096),

@@ -11,9 +11,6 @@ pub enum Error {
     /// The request was refused: a field, access, or a limit.
     #[error(transparent)]
     Refused(#[from] Failure),
-    /// The queue did not take the work.
-    #[error("the queue did not take the work")]
-    Queue(#[from] queue::Error),
     /// The session's log did not answer.
     #[error("the session's log did not answer")]
     Session(#[from] session::Error),
@@ -24,7 +21,6 @@ impl Fault for Error {
         match self {
             Self::Vocabulary(error) => error.failure(),
             Self::Refused(failure) => failure.clone(),
-            Self::Queue(error) => error.failure(),
             Self::Session(error) => error.failure(),
         }
     }

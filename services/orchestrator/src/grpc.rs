@@ -27,9 +27,7 @@ impl OrchestratorService for Grpc {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        let caller = Caller::of(&request)?.clone();
-        let response = self.inlet.send(&caller, request.into_inner()).await?;
-        Ok(Response::new(response))
+        Ok(Response::new(self.inlet.send(request).await?))
     }
 
     type ConnectStream = Events;

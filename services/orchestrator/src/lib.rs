@@ -11,10 +11,9 @@ mod grpc;
 mod message;
 mod send;
 
-use std::sync::Arc;
-
+use action::Domain;
 use queue::Worker;
-use service_kit::{Kit, Service};
+use service_kit::{Intake, Kit, Service};
 
 pub use config::Config;
 pub use error::Error;
@@ -28,21 +27,20 @@ use send::Inlet;
 #[expect(clippy::unused_async, reason = "every service is made this way, and most have something to wait for")]
 pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
     let inlet = Inlet {
+        intake: Intake::new(kit),
         queue: kit.queue.clone(),
-        admission: kit.admission.clone(),
-        tiers: Arc::clone(&kit.tiers),
-        domain: config.domain,
         enable_access_validation: config.enable_access_validation,
     };
     let follower =
         Follower { sessions: kit.sessions.clone(), queue: kit.queue.clone(), max_channels: config.max_channels };
     let delivery = Delivery { sessions: kit.sessions.clone() };
-    let outcomes =
-        Worker::new(kit.queue.clone(), config.domain, config.callback_slots).on_callback(move |work, callback| {
+    let outcomes = Worker::new(kit.queue.clone(), Domain::Orchestrator, config.callback_slots).on_callback(
+        move |work, callback| {
             let delivery = delivery.clone();
             async move { delivery.deliver(work.action(), &callback).await }
-        });
-    Ok(Service::new(config.domain)
+        },
+    );
+    Ok(Service::new(Domain::Orchestrator)
         .serve(Grpc { inlet, follower }.server())
         .work(move |shutdown| outcomes.run(shutdown)))
 }

@@ -129,6 +129,7 @@ async fn what_fits_the_window_is_read_whole_and_the_rest_is_cut() {
     assert!(model.count_tokens(&longer) > WINDOW);
     let counter = Tokens::open(&EmbeddingConfig::MiniLm { dir: model_dir() }).await.expect("the model is there");
     assert_eq!(counter.count(&longer), model.count_tokens(&longer));
+    assert_eq!((counter.model(), counter.window()), (model.model().name.as_str(), model.model().window));
     let texts = [fits, longer, "a b".to_owned()];
     let embeddings = model.embed(&texts).await.expect("the model works");
     assert_eq!(embeddings.total_tokens, WINDOW + WINDOW + 4);

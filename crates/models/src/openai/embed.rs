@@ -25,7 +25,7 @@ struct Known {
 
 /// Relevance differs by family: ada-002 puts almost everything above .7, its successors put what answers a question at
 /// about .3 to .6 and what does not below .25.
-const KNOWN: [Known; 4] = [
+static KNOWN: [Known; 4] = [
     Known { name: "text-embedding-3-small", dimensions: 1536, window: 8191, relevance_threshold: 0.3 },
     Known { name: "text-embedding-3-large", dimensions: 3072, window: 8191, relevance_threshold: 0.3 },
     Known { name: "text-embedding-ada-002", dimensions: 1536, window: 8191, relevance_threshold: 0.75 },
@@ -35,6 +35,26 @@ const KNOWN: [Known; 4] = [
 /// For other models: a window that nearly all have, and a threshold that lets through too much rather than nothing.
 const OTHER_WINDOW: usize = 512;
 const OTHER_THRESHOLD: f32 = 0.3;
+
+/// What an endpoint's settings alone tell about its model.
+pub(crate) struct Identified<'a> {
+    remote: &'a str,
+    known: Option<&'static Known>,
+    shortened: Option<usize>,
+    pub(crate) name: String,
+    pub(crate) window: usize,
+}
+
+/// Finds that out; the provider is not asked.
+pub(crate) fn identify(endpoint: &Endpoint, dimensions: Option<usize>) -> Identified<'_> {
+    let remote = endpoint.model.trim();
+    let known = KNOWN.iter().find(|known| known.name == remote);
+    let can_shorten = remote.starts_with("text-embedding-3-");
+    let differs = |wanted: &usize| known.is_some_and(|known| known.dimensions != *wanted);
+    let shortened = dimensions.filter(|wanted| can_shorten && differs(wanted));
+    let name = shortened.map_or_else(|| remote.to_owned(), |dimensions| format!("{remote}-{dimensions}"));
+    Identified { remote, known, shortened, name, window: known.map_or(OTHER_WINDOW, |known| known.window) }
+}
 
 /// An embedding model behind an OpenAI-compatible API.
 #[derive(Debug)]
@@ -55,18 +75,15 @@ impl OpenAiEmbeddings {
         relevance_threshold: Option<f32>,
     ) -> Result<Self, Error> {
         let client = Client::new(endpoint)?;
-        let remote = endpoint.model.trim().to_owned();
-        let known = KNOWN.iter().find(|known| known.name == remote);
-        let native = known.map(|known| known.dimensions);
-        let can_shorten = remote.starts_with("text-embedding-3-");
-        let shortened = dimensions.filter(|wanted| can_shorten && native.is_some_and(|native| native != *wanted));
+        let Identified { remote, known, shortened, name, window } = identify(endpoint, dimensions);
         let model = EmbeddingModel {
-            name: shortened.map_or_else(|| remote.clone(), |dimensions| format!("{remote}-{dimensions}")),
-            dimensions: dimensions.or(native).unwrap_or(0),
-            window: known.map_or(OTHER_WINDOW, |known| known.window),
+            name,
+            dimensions: dimensions.or(known.map(|known| known.dimensions)).unwrap_or(0),
+            window,
             relevance_threshold: relevance_threshold
                 .unwrap_or_else(|| known.map_or(OTHER_THRESHOLD, |known| known.relevance_threshold)),
         };
+        let remote = remote.to_owned();
         let shortened = shortened.and_then(|dimensions| u32::try_from(dimensions).ok());
         let mut opened = Self { client, remote, shortened, model };
         if opened.model.dimensions == 0 {

@@ -19,6 +19,7 @@ use super::panic::PanicLayer;
 use super::shed::ShedLayer;
 use super::trace::TraceLayer;
 use super::{Error, Host, HostConfig, Part, server_reflection};
+use crate::around::Layered;
 use crate::deadline::{DeadlineLayer, Ending};
 use crate::identity::IdentityLayer;
 use crate::service::Work;
@@ -120,15 +121,15 @@ fn serve(
 ) -> impl Future<Output = ()> + Send + 'static {
     let stack = ServiceBuilder::new()
         // Outermost, so that a call that is refused further in has a span and is measured.
-        .layer(TraceLayer)
+        .layer(Layered::new(TraceLayer))
         // Refuses at once rather than queueing without bound; before anything that costs.
-        .layer(ShedLayer::new(config.max_calls))
+        .layer(Layered::new(ShedLayer::new(config.max_calls)))
         // DEADLINE_EXCEEDED in time, where tonic alone says CANCELLED; around identity, so that asking management counts.
-        .layer(DeadlineLayer::new(config.deadline, signals.ending))
+        .layer(Layered::new(DeadlineLayer::new(config.deadline, signals.ending)))
         // A façade sees a caller that was proved, or none.
-        .layer(IdentityLayer::new(kit.signer.clone(), kit.resolver.clone()))
+        .layer(Layered::new(IdentityLayer::new(kit.signer.clone(), kit.resolver.clone())))
         // Innermost: a defect is the INTERNAL of one call, and says nothing about the others on its connection.
-        .layer(PanicLayer)
+        .layer(Layered::new(PanicLayer))
         .into_inner();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()

@@ -1,56 +1,28 @@
 //! The outermost layer of the gRPC server: a span and a measurement for every call.
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::Request;
 use tonic::body::Body;
-use tower::{Layer, Service};
 use tracing::Instrument as _;
+
+use crate::around::{Answer, Around, Inner};
 
 /// Continues the caller's trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TraceLayer;
 
-impl<S> Layer<S> for TraceLayer {
-    type Service = Traced<S>;
-
-    fn layer(&self, inner: S) -> Traced<S> {
-        Traced { inner }
-    }
-}
-
-/// See [`TraceLayer`].
-#[derive(Clone, Debug)]
-pub(crate) struct Traced<S> {
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for Traced<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+impl Around for TraceLayer {
+    fn around(&self, inner: &mut impl Inner, request: Request<Body>) -> Answer {
         let path = request.uri().path();
         if !path.starts_with("/nooble.") {
             // Probes ask every second, and a path that nobody serves is whatever its sender likes.
-            return Box::pin(self.inner.call(request));
+            return Box::pin(inner.call(request));
         }
         let method = path.trim_start_matches('/').to_owned();
         let span = server_span(&method, &request);
         let begun = Instant::now();
-        let answer = span.in_scope(|| self.inner.call(request));
+        let answer = span.in_scope(|| inner.call(request));
         let ended = span.clone();
         Box::pin(
             async move {

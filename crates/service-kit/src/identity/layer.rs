@@ -1,15 +1,11 @@
 //! The layer that puts the [`Caller`](super::Caller) into a request.
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
-
 use fault::Failure;
-use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use tonic::body::Body;
-use tower::{Layer, Service};
 
 use super::{Caller, HEADER, Resolver, Signer, presented};
+use crate::around::{Answer, Around, Inner};
 
 /// Proves who calls. Nobody may send an identity that the mesh did not sign; whoever proves nothing goes on without a
 /// [`Caller`], and every method but those of health and reflection refuses that.
@@ -38,41 +34,15 @@ impl IdentityLayer {
     }
 }
 
-impl<S> Layer<S> for IdentityLayer {
-    type Service = Identify<S>;
-
-    fn layer(&self, inner: S) -> Identify<S> {
-        Identify { inner, layer: self.clone() }
-    }
-}
-
-/// See [`IdentityLayer`].
-#[derive(Clone, Debug)]
-pub(crate) struct Identify<S> {
-    inner: S,
-    layer: IdentityLayer,
-}
-
-impl<S> Service<Request<Body>> for Identify<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+impl Around for IdentityLayer {
+    fn around(&self, inner: &mut impl Inner, mut request: Request<Body>) -> Answer {
         if is_open(request.uri().path()) {
-            return Box::pin(self.inner.call(request));
+            return Box::pin(inner.call(request));
         }
-        let layer = self.layer.clone();
-        let spare = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, spare);
+        let layer = self.clone();
+        // The one that is ready; its place is taken by one that will be asked again.
+        let spare = inner.clone();
+        let mut inner = std::mem::replace(inner, spare);
         Box::pin(async move {
             // Nothing but this layer says who calls.
             request.extensions_mut().remove::<Caller>();

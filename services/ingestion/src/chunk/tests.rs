@@ -1,33 +1,12 @@
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use models::{Embedder, EmbeddingModel, Embeddings};
 use proptest::prelude::*;
 
 use super::{Bounds, Chunk, sections::sections, split};
 use crate::{Error, MediaType};
 
-/// Counts words; embeds nothing.
-#[derive(Debug)]
-struct Words(EmbeddingModel);
-
-impl Embedder for Words {
-    fn model(&self) -> &EmbeddingModel {
-        &self.0
-    }
-
-    fn count_tokens(&self, text: &str) -> usize {
-        text.split_whitespace().count()
-    }
-
-    fn embed<'a>(&'a self, _: &'a [String]) -> futures::future::BoxFuture<'a, Result<Embeddings, models::Error>> {
-        Box::pin(async { Ok(Embeddings::default()) })
-    }
-}
-
-fn words() -> Arc<dyn Embedder> {
-    let name = "words".to_owned();
-    Arc::new(Words(EmbeddingModel { name, dimensions: 2, window: 16, relevance_threshold: 0.1 }))
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
 }
 
 fn bounds(tokens: usize) -> Bounds {
@@ -35,7 +14,7 @@ fn bounds(tokens: usize) -> Bounds {
 }
 
 fn cut(text: &str, kind: MediaType, bounds: Bounds) -> Result<Vec<Chunk>, Error> {
-    split(text, kind, bounds, &words(), &AtomicBool::new(false))
+    split(text, kind, bounds, words, &AtomicBool::new(false))
 }
 
 fn slice(text: &str, start: usize, end: usize) -> String {
@@ -112,7 +91,7 @@ fn text_without_words_is_empty() {
 
 #[test]
 fn a_caller_that_went_away_stops_the_cutting() {
-    let outcome = split("some words", MediaType::Text, bounds(16), &words(), &AtomicBool::new(true));
+    let outcome = split("some words", MediaType::Text, bounds(16), words, &AtomicBool::new(true));
     assert!(matches!(outcome, Err(Error::Unreadable(_))));
 }
 

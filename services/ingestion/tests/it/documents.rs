@@ -1,4 +1,5 @@
 use action::{Action, ExecutionContext, Status, Tier};
+use futures::{StreamExt as _, stream};
 use proto::ingestion::v1::upload_document_request::Part;
 use proto::ingestion::v1::{
     DocumentHeader, ListDocumentsRequest, ProcessDocument, ProcessDocumentResult, UploadDocumentRequest,
@@ -6,7 +7,7 @@ use proto::ingestion::v1::{
 use proto::task::v1::frame::Body;
 use session::{Log, Position};
 
-use crate::mesh::{Mesh, header};
+use crate::mesh::{Mesh, PATIENCE, header};
 
 const GUIDE: &str = "# Coffee machine\n\n## Descaling\n\nThe machine must be descaled every three months. \
     Use the descaling powder of the maker only.\n\n## Warranty\n\nThe warranty of the machine lasts twenty four months. \
@@ -143,6 +144,29 @@ async fn what_cannot_be_read_is_refused_at_once_and_leaves_nothing_behind() {
     assert_eq!(std::fs::read_dir(mesh.dir.path().join("objects/.incoming")).unwrap().count(), 0);
     assert!(!mesh.dir.path().join("objects/acme").exists());
     // None of it was charged.
+    let windows = mesh.kit.quota.status(&who.tenant, Tier::Free).await.unwrap();
+    assert!(windows.iter().all(|window| window.remaining == window.limit), "{windows:?}");
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_its_sender_breaks_off_leaves_nothing_behind() {
+    let mesh = Mesh::start().await;
+    let who = mesh.tenant("acme", Tier::Free, "manuals").await;
+    let message = |part| UploadDocumentRequest { part: Some(part) };
+    let half = [Part::Header(header("manuals", "a.txt")), Part::Data(b"Half of a text".to_vec())].map(message);
+    let incoming = mesh.dir.path().join("objects/.incoming");
+    let arriving = || std::fs::read_dir(&incoming).unwrap().count();
+    let arrived = testkit::eventually(PATIENCE, || async {
+        std::fs::read_dir(&incoming).unwrap().any(|file| file.unwrap().metadata().unwrap().len() > 0)
+    });
+    let mut client = mesh.kit.peers.ingestion(who.identity());
+    tokio::select! {
+        answer = client.upload_document(stream::iter(half).chain(stream::pending())) => panic!("{answer:?}"),
+        () = arrived => {}
+    }
+    testkit::eventually(PATIENCE, || async { arriving() == 0 }).await;
+    assert!(!mesh.dir.path().join("objects/acme").exists());
     let windows = mesh.kit.quota.status(&who.tenant, Tier::Free).await.unwrap();
     assert!(windows.iter().all(|window| window.remaining == window.limit), "{windows:?}");
     mesh.end().await;

@@ -1,11 +1,10 @@
 //! Management, embedding, query and ingestion in one process, on a Redis of their own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use action::{Status, TaskId, TenantId, Tier};
 use futures::stream;
-use models::{EmbeddingConfig, LlmConfig};
+use models::{EmbeddingConfig, LlmConfig, Tokens};
 use proto::ingestion::v1::upload_document_request::Part;
 use proto::ingestion::v1::{
     Document, DocumentHeader, GetDocumentRequest, ProcessDocumentResult, UploadDocumentRequest, UploadDocumentResponse,
@@ -40,13 +39,14 @@ impl Mesh {
         let key = Secret::new("a key for tests of 32 characters");
         let kit = Kit::start(KitConfig::new("test", &redis.url(), dir.path().to_owned(), key, peers)).await.unwrap();
         let embedder = models::open_embedder(&EmbeddingConfig::Hashing).await.unwrap();
+        let tokens = Tokens::open(&EmbeddingConfig::Hashing).await.unwrap();
         let answerer = models::open_language_model(&LlmConfig::Extractive).unwrap();
         let mut settings = Settings::default();
         let host = host
             .serve(management::service(management::Config::read(&mut settings), &kit).await.unwrap())
-            .serve(embedding::service(embedding::Config::default(), &kit, Arc::clone(&embedder)).await.unwrap())
+            .serve(embedding::service(embedding::Config::default(), &kit, embedder).await.unwrap())
             .serve(query::service(query::Config::default(), &kit, answerer).await.unwrap())
-            .serve(ingestion::service(ingestion::Config::default(), &kit, embedder).await.unwrap());
+            .serve(ingestion::service(ingestion::Config::default(), &kit, tokens).await.unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = kit.clone();
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]

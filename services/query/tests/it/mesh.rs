@@ -235,6 +235,11 @@ async fn requests_outside_their_bounds_are_refused_and_cost_nothing() {
         ..GenerateAnswerRequest::default()
     };
     refused(mesh.query().generate_answer(long).await, "INVALID_FIELD", "query");
+    let chunk = Chunk { text: "x".repeat(queue::MAX_PAYLOAD), vector: Some(Vector::default()), ..Chunk::default() };
+    let (collection_id, document_id) = ("manuals".to_owned(), "manual".to_owned());
+    let index = IndexChunks { collection_id, document_id, chunks: vec![chunk], ..IndexChunks::default() };
+    let large = IndexChunksRequest { context: Some(context()), index: Some(index) };
+    refused(mesh.query().index_chunks(large).await, "PAYLOAD_TOO_LARGE", "payload");
 
     let windows = mesh.kit.quota.status(&mesh.tenant, Tier::Free).await.unwrap();
     assert!(windows.iter().all(|window| window.remaining == window.limit), "{windows:?}");

@@ -1,0 +1,157 @@
+//! How a façade takes work in: who asks, what for, whether they may, one unit of their limits, a task. What can refuse
+//! comes first and the charge last, so that work that is refused costs nothing.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action::{Action, CollectionId, Contract, Deadline, ExecutionContext, QueueName, TenantId, Tier, UserId, time};
+use fault::{Failure, Fault as _, reason};
+use proto::management::v1::Agent;
+use queue::{MAX_PAYLOAD, Queue, Submitted};
+use quota::{Tiers, UsageKind};
+use tonic::{Request, Status};
+
+use crate::{Admission, Caller, Kit};
+
+/// Takes work in. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    queue: Queue,
+    admission: Admission,
+    tiers: Arc<Tiers>,
+}
+
+impl Intake {
+    /// Takes in what lands in the queues of a kit.
+    pub fn new(kit: &Kit) -> Self {
+        Self { queue: kit.queue.clone(), admission: kit.admission.clone(), tiers: Arc::clone(&kit.tiers) }
+    }
+
+    /// Begins with who asks. Fails as [`Caller::of`] and [`Caller::tenant`] do.
+    pub fn order<T>(&self, request: &Request<T>) -> Result<Order<'_>, Failure> {
+        let caller = Caller::of(request)?.clone();
+        let (tenant, tier) = caller.tenant()?;
+        Ok(Order { intake: self, caller, tenant, tier })
+    }
+}
+
+/// What a caller may say about work beside the work itself, as it stands in a request.
+#[derive(Clone, Debug, Default)]
+pub struct Terms<'a> {
+    /// Session that shows the progress; empty for none.
+    pub session_id: &'a str,
+    /// User on whose behalf it is asked for.
+    pub user: Option<UserId>,
+    /// Callback queue for the outcome, one of the caller's own tenant; the orchestrator's when empty.
+    pub callback_queue: &'a str,
+    /// Time for the work; the tier's when unset, which also bounds it.
+    pub timeout: Option<&'a prost_types::Duration>,
+}
+
+/// Work that is being taken in for a caller.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// Who asks.
+    pub caller: Caller,
+    /// For whom.
+    pub tenant: TenantId,
+    /// The tenant's tier.
+    pub tier: Tier,
+    intake: &'a Intake,
+}
+
+impl Order<'_> {
+    /// Makes the root action of a new task. Fails with `INVALID_FIELD` or `INVALID_QUEUE_NAME`, naming the field.
+    pub fn action<C: Contract>(
+        &self,
+        context: ExecutionContext,
+        payload: &C,
+        terms: Terms<'_>,
+    ) -> Result<Action, Failure> {
+        let mut action = Action::root(self.tenant.clone(), self.tier, context, payload);
+        terms.apply(&mut action, self.intake.tiers.of(self.tier).timeout)?;
+        Ok(action)
+    }
+
+    /// Checks that the tenant may use every agent, at its tier, and every collection of a context; returns the agents, the
+    /// primary one first. Fails as [`Admission::access_agent`] and [`Admission::access_collection`] do.
+    pub async fn access(&self, context: &ExecutionContext) -> Result<Vec<Arc<Agent>>, Failure> {
+        let primary = context.primary_agent.as_ref();
+        let others = context.agents.iter().filter(|agent| Some(*agent) != primary);
+        let mut agents = Vec::new();
+        for agent in primary.into_iter().chain(others) {
+            agents.push(self.intake.admission.access_agent(&self.caller, agent).await?);
+        }
+        self.access_collections(&context.collections).await?;
+        Ok(agents)
+    }
+
+    /// Checks that the tenant may use collections. Fails as [`Admission::access_collection`] does.
+    pub async fn access_collections(&self, collections: &[CollectionId]) -> Result<(), Failure> {
+        for collection in collections {
+            self.intake.admission.access_collection(&self.caller, collection).await?;
+        }
+        Ok(())
+    }
+
+    /// Charges one unit, unless that was done where the call came in, and enqueues. Fails as [`Admission::admit`] and
+    /// [`Queue::submit`] do.
+    pub async fn submit(&self, kind: UsageKind, action: Action) -> Result<Submitted, Status> {
+        // The queue looks at it too, but only after the charge.
+        let size = action.payload.value.len();
+        if size > MAX_PAYLOAD {
+            return Err(queue::Error::PayloadTooLarge { size }.into());
+        }
+        self.intake.admission.admit(&self.caller, kind).await?;
+        let submitted = self.intake.queue.submit(action).await?;
+        tracing::info!(
+            task_id = submitted.task.task_id,
+            tenant_id = %self.tenant,
+            tier = self.tier.as_str(),
+            queue = %submitted.queue_name,
+            "work accepted"
+        );
+        Ok(submitted)
+    }
+}
+
+impl Terms<'_> {
+    fn apply(self, action: &mut Action, most: Duration) -> Result<(), Failure> {
+        if !self.session_id.is_empty() {
+            action.session = Some(self.session_id.parse().map_err(|error: action::Error| error.failure())?);
+        }
+        if !self.callback_queue.is_empty() {
+            action.callback = Some(own_callbacks(self.callback_queue, &action.tenant)?);
+        }
+        if let Some(asked) = self.timeout {
+            action.deadline = Deadline::Within(timeout(asked)?.min(most));
+        }
+        action.user = self.user;
+        Ok(())
+    }
+}
+
+/// Reads where a caller wants an action to be executed. Fails with `INVALID_FIELD` or `INVALID_CONTEXT_TYPE`.
+pub fn context(given: Option<proto::action::v1::ExecutionContext>) -> Result<ExecutionContext, action::Error> {
+    ExecutionContext::from_proto(given.ok_or(action::Error::Missing("context"))?)
+}
+
+/// Reads the name of a callback queue, which must be the tenant's own.
+fn own_callbacks(name: &str, tenant: &TenantId) -> Result<QueueName, Failure> {
+    match name.parse().map_err(|error: action::Error| error.failure())? {
+        QueueName::Callbacks { domain, tenant: named } if named == *tenant => Ok(QueueName::callbacks(domain, named)),
+        _ => {
+            let text = "outcomes go to {domain}:{tenant_id}:callbacks of your own tenant";
+            Err(Failure::new(&reason::INVALID_QUEUE_NAME, text).field("callback_queue"))
+        }
+    }
+}
+
+fn timeout(asked: &prost_types::Duration) -> Result<Duration, Failure> {
+    let positive = time::duration_from_proto(asked).filter(|timeout| !timeout.is_zero());
+    let refused = || Failure::new(&reason::INVALID_FIELD, "a timeout is longer than nothing").field("timeout");
+    positive.ok_or_else(refused)
+}

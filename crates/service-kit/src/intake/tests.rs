@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use action::{Action, Deadline, ExecutionContext, Tier};
+use fault::Failure;
+use proto::execution::v1::AgentRun;
+
+use super::Terms;
+
+const MOST: Duration = Duration::from_mins(1);
+
+fn on(terms: Terms<'_>) -> Result<Action, Failure> {
+    let context = ExecutionContext::agent("agent-ventas".parse().unwrap());
+    let mut action = Action::root("tenant-1".parse().unwrap(), Tier::Advance, context, &AgentRun::default());
+    terms.apply(&mut action, MOST)?;
+    Ok(action)
+}
+
+#[track_caller]
+fn refused(terms: Terms<'_>, reason: &str, field: &str) {
+    let failure = on(terms).unwrap_err();
+    assert_eq!((failure.reason().id, failure.field_name()), (reason, Some(field)));
+}
+
+#[test]
+fn outcomes_go_to_callbacks_of_the_callers_own_tenant_only() {
+    let to = |callback_queue| on(Terms { callback_queue, ..Terms::default() }).unwrap().callback.unwrap().to_string();
+    assert_eq!(to(""), "orchestrator:tenant-1:callbacks");
+    assert_eq!(to("workflow:tenant-1:callbacks"), "workflow:tenant-1:callbacks");
+    for callback_queue in ["nowhere", "orchestrator:tenant-2:callbacks", "execution:agent-123:free"] {
+        refused(Terms { callback_queue, ..Terms::default() }, "INVALID_QUEUE_NAME", "callback_queue");
+    }
+}
+
+#[test]
+fn a_timeout_is_longer_than_nothing_and_bounded_by_the_tier() {
+    let within = |seconds| {
+        let asked = prost_types::Duration { seconds, nanos: 0 };
+        on(Terms { timeout: Some(&asked), ..Terms::default() }).map(|action| action.deadline)
+    };
+    assert_eq!(within(5), Ok(Deadline::Within(Duration::from_secs(5))));
+    assert_eq!(within(3_600), Ok(Deadline::Within(MOST)));
+    assert_eq!(on(Terms::default()).unwrap().deadline, Deadline::Tier);
+    for seconds in [0, -1] {
+        assert_eq!(within(seconds).unwrap_err().field_name(), Some("timeout"));
+    }
+}
+
+#[test]
+fn a_session_is_one_or_none() {
+    let session = |session_id| on(Terms { session_id, ..Terms::default() }).unwrap().session;
+    assert_eq!(session("").map(|id| id.to_string()), None);
+    assert_eq!(session("sess-abc123").map(|id| id.to_string()).as_deref(), Some("sess-abc123"));
+    refused(Terms { session_id: "a b c", ..Terms::default() }, "INVALID_FIELD", "session_id");
+}
