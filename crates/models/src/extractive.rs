@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 
 use self::rank::Ranked;
 use crate::language::not_found;
-use crate::{Answer, Error, Finish, LanguageModel, Passage, Piece, Prompt, Role, tokens};
+use crate::{Answer, Error, Finish, LanguageModel, Passage, Piece, Prompt, Reading, Role, tokens};
 
 const NAME: &str = "extractive";
 
@@ -33,6 +33,12 @@ pub(crate) struct Extractive;
 impl LanguageModel for Extractive {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    /// Reading costs it next to nothing, and it judges by the words themselves: a sentence that answers may stand in a
+    /// passage about many things, which the retriever finds far away.
+    fn reads(&self) -> Reading {
+        Reading { at_least: 24, floor: 0.25 }
     }
 
     fn answer(&self, prompt: Prompt) -> BoxFuture<'_, Result<Answer, Error>> {

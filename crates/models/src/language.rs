@@ -63,6 +63,15 @@ pub struct Passage {
     pub similarity: f32,
 }
 
+/// Which of the passages that were found a model wants to read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// How many at least, if there are as many.
+    pub at_least: u32,
+    /// Down to which share of the embedding model's relevance threshold, from 0 to 1.
+    pub floor: f64,
+}
+
 /// A piece of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -113,6 +122,11 @@ pub type Answer = BoxStream<'static, Result<Piece, Error>>;
 pub trait LanguageModel: Send + Sync + fmt::Debug {
     /// The name of the provider's default model.
     fn name(&self) -> &str;
+
+    /// Says which of the passages that were found it wants to read; those that are relevant, unless it knows better.
+    fn reads(&self) -> Reading {
+        Reading { at_least: 0, floor: 1.0 }
+    }
 
     /// Begins to answer; ready as soon as the provider has accepted the prompt.
     ///

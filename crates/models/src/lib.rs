@@ -36,6 +36,8 @@ pub use config::{Config, EmbeddingConfig, Endpoint, LlmConfig, Timeouts, open_em
 pub use embed::{Embedder, EmbeddingModel, Embeddings};
 pub use error::Error;
 pub use extractive::NO_MODEL;
-pub use language::{Answer, Finish, LanguageModel, NOT_FOUND, Passage, Piece, Prompt, Role, TokenUsage, Turn, collect};
+pub use language::{
+    Answer, Finish, LanguageModel, NOT_FOUND, Passage, Piece, Prompt, Reading, Role, TokenUsage, Turn, collect,
+};
 pub use secret::Secret;
 pub use tokens::Tokens;

@@ -1,5 +1,6 @@
 //! A question is answered from real documents.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use e2e::{Client, Nooble};
@@ -68,14 +69,16 @@ async fn what_the_documents_do_not_say_is_not_found(folder: &Path) {
 
 async fn an_uploaded_document_is_answered_from_and_only_for_its_tenant(folder: &Path) {
     let owner = Client::of_demo(folder, "professional");
-    let text = "# Lighthouse\n\nThe lighthouse of Punta Brava was built in 1911 by the engineer Elena Duarte. \
-                Its lamp can be seen from forty kilometres away.\n";
+    let document = pdf(&[
+        "The lighthouse of Punta Brava was built in 1911 by the engineer Elena Duarte, and",
+        "its lamp can be seen from forty kilometres away.",
+    ]);
     let mut socket = owner.socket("upload-1", None).await;
     let form = Form::new()
         .text("collection_id", owner.fact("collection_id").to_owned())
         .text("title", "Lighthouse")
         .text("session_id", "upload-1")
-        .part("file", Part::bytes(text.as_bytes().to_vec()).file_name("lighthouse.md"));
+        .part("file", Part::bytes(document).file_name("lighthouse.pdf"));
     let request = owner.http.post(owner.url("/api/v1/documents")).bearer_auth(owner.fact("api_key")).multipart(form);
     let accepted = request.send().await.expect("the edge answers");
     assert_eq!(accepted.status(), 202);
@@ -92,6 +95,16 @@ async fn an_uploaded_document_is_answered_from_and_only_for_its_tenant(folder: &
     let response = socket.until("agent_response", PATIENCE).await;
     assert!(response["data"]["response"].as_str().expect("text").contains("Elena Duarte"), "{response}");
     assert_eq!(response["data"]["sources"][0]["title"], "Lighthouse");
+    owner.send("upload-1", "From how far away can the lamp of the lighthouse be seen?").await;
+    let response = socket.until("agent_response", PATIENCE).await;
+    let text = response["data"]["response"].as_str().expect("text");
+    assert!(
+        text.contains("Elena Duarte, and its lamp") && text.contains("forty kilometres"),
+        "whole sentences: {text}"
+    );
+    owner.send("upload-1", "What did the lighthouse of Punta Brava cost?").await;
+    let response = socket.until("agent_response", PATIENCE).await;
+    assert_eq!(response["data"]["response"], "This was not found in the documents.");
 
     let stranger = Client::of_demo(folder, "enterprise");
     let mut socket = stranger.socket("upload-1", None).await;
@@ -121,4 +134,29 @@ async fn a_client_that_comes_back_gets_what_it_missed_and_nothing_twice() {
     let mut again = client.socket("session-1", Some((epoch, seq))).await;
     again.until("connection_ack", PATIENCE).await;
     assert!(again.next(std::time::Duration::from_millis(500)).await.is_none_or(|frame| frame["type"] == "resumed"));
+}
+
+/// Writes a PDF of one page with these lines.
+fn pdf(lines: &[&str]) -> Vec<u8> {
+    let content = format!("BT /F1 12 Tf 14 TL 72 720 Td\n({}) Tj\nET", lines.join(") Tj T* ("));
+    let objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 5 0 R \
+         /Resources << /Font << /F1 4 0 R >> >> >>"
+            .to_owned(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_owned(),
+        format!("<< /Length {} >>\nstream\n{content}\nendstream", content.len()),
+    ];
+    let mut file = b"%PDF-1.4\n".to_vec();
+    let mut rows = vec!["0000000000 65535 f \n".to_owned()];
+    for (index, object) in objects.iter().enumerate() {
+        rows.push(format!("{:010} 00000 n \n", file.len()));
+        write!(file, "{} 0 obj\n{object}\nendobj\n", index + 1).expect("memory takes it");
+    }
+    let (start, size) = (file.len(), rows.len());
+    let rows = rows.concat();
+    write!(file, "xref\n0 {size}\n{rows}trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n")
+        .expect("memory takes it");
+    file
 }

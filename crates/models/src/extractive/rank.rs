@@ -20,6 +20,11 @@ const SIMILAR: f32 = 0.35;
 const RELIEF: f32 = 0.5;
 /// … down to this.
 const LEAST: f32 = 0.4;
+/// What a name counts that a candidate does not hold: it is likely about something else.
+const MISSING_NAME: f32 = 2.0;
+/// Below this similarity the retriever itself would not have called the passage relevant: then almost all words must agree.
+const FAR: f32 = 0.2;
+const ENOUGH_FROM_AFAR: f32 = 0.8;
 
 /// What a word counts that stands not in the sentence itself but above it,
 const ABOVE: f32 = 0.7;
@@ -48,7 +53,6 @@ pub(super) struct Ranked {
 /// Returns the sentences that answer a question, best first; empty if none does.
 pub(super) fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     let terms = terms_of(question);
-    let total: f32 = terms.iter().map(|term| term.weight).sum();
     if terms.is_empty() {
         return Vec::new();
     }
@@ -57,9 +61,11 @@ pub(super) fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     let rarities = rarities_of(&terms, &candidates);
     let wants_number = asks_for_a_number(question);
     let nearest = passages.iter().map(|passage| passage.similarity).fold(f32::EPSILON, f32::max);
+    let met_somewhere = |at: usize| candidates.iter().any(|candidate| candidate.matches[at] > 0.5);
+    let all_met = terms.iter().enumerate().all(|(at, term)| term.weight < 1.0 || met_somewhere(at));
     let answers = candidates.iter().filter(|candidate| {
-        let covered: f32 = terms.iter().zip(&candidate.matches).map(|(term, found)| term.weight * found).sum();
-        candidate.is_on_subject && covered / total >= enough(passages[candidate.passage].similarity)
+        let similarity = passages[candidate.passage].similarity;
+        candidate.is_on_subject && coverage(candidate, &terms) >= enough(similarity, all_met)
     });
     let mut ranked: Vec<Ranked> = answers
         .map(|candidate| {
@@ -73,14 +79,42 @@ pub(super) fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     ranked
 }
 
-fn enough(similarity: f32) -> f32 {
+/// Returns the coverage asked for. There is no relief when a word that is asked for stands nowhere at all.
+fn enough(similarity: f32, all_met: bool) -> f32 {
+    if similarity < FAR {
+        return ENOUGH_FROM_AFAR;
+    }
+    if !all_met {
+        return ENOUGH;
+    }
     (ENOUGH - RELIEF * (similarity - SIMILAR).max(0.0)).max(LEAST)
+}
+
+/// How much of what is asked a candidate holds, from 0 to 1.
+///
+/// A name that it holds says that it is about the right thing, not that it answers: "What does the Albatross cost?" is not
+/// answered by any sentence about the Albatross. So a name that is met does not count where anything else is asked; one
+/// that is not met does.
+fn coverage(candidate: &Candidate, terms: &[Term]) -> f32 {
+    let more_is_asked = terms.iter().any(|term| !term.is_name && term.weight >= 1.0);
+    let (mut covered, mut total) = (0.0, 0.0);
+    for (term, found) in terms.iter().zip(&candidate.matches) {
+        if more_is_asked && term.is_name && *found > 0.5 {
+            continue;
+        }
+        let weight = if term.is_name && *found < 0.5 { MISSING_NAME } else { term.weight };
+        covered += weight * found;
+        total += weight;
+    }
+    if total > 0.0 { covered / total } else { 0.0 }
 }
 
 /// A word that the question is about.
 struct Term {
     stem: String,
     weight: f32,
+    /// It is written as a name.
+    is_name: bool,
 }
 
 fn terms_of(question: &str) -> Vec<Term> {
@@ -95,14 +129,15 @@ fn terms_of(question: &str) -> Vec<Term> {
             continue;
         }
         let after_how = index > 0 && words[index - 1].folded == "how" && !word.capital;
+        let is_name = word.capital && index > 0 && !shouted;
         let weight = if vague.contains(&stem) || after_how {
             0.3
-        } else if word.has_digit() || (word.capital && index > 0 && !shouted) {
+        } else if word.has_digit() || is_name {
             1.5
         } else {
             1.0
         };
-        terms.push(Term { stem, weight });
+        terms.push(Term { stem, weight, is_name });
     }
     terms
 }

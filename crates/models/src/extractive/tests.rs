@@ -153,6 +153,32 @@ fn nothing_relevant_is_said_in_one_plain_sentence() {
 }
 
 #[test]
+fn a_sentence_about_the_right_thing_is_no_answer_to_another_question_about_it() {
+    let text = "Project Albatross\n\nThe Albatross drone was designed by Ines Ferrer in Valencia. It carries a payload of 14 \
+                kilograms and flies for 95 minutes on one charge.\n\nWarranty claims are sent to the service centre in Porto.";
+    let ask_about = |question: &str, similarity| {
+        let passages = Some(vec![Passage { text: text.to_owned(), similarity, title: "Albatross".to_owned() }]);
+        ask(Prompt { question: question.to_owned(), passages, ..Prompt::default() }).0
+    };
+    for question in
+        ["What does the Albatross drone cost?", "Who designed the Zeppelin drone?", "Who won the Albatross cup?"]
+    {
+        assert_eq!(ask_about(question, 0.5), NOT_FOUND, "{question}");
+    }
+    // What the retriever found far away must agree in almost every word.
+    for (question, similarity, expected) in [
+        ("Who designed the Albatross?", 0.5, "Ines Ferrer"),
+        ("How long does the Albatross drone fly on one charge?", 0.5, "95 minutes"),
+        ("Where are warranty claims sent?", 0.15, "Porto"),
+        ("How many kilograms can it carry?", 0.1, "14"),
+    ] {
+        let found = ask_about(question, similarity);
+        assert!(found.contains(expected), "{question} -> {found}");
+    }
+    assert_eq!(ask_about("Where are claims about the weather sent?", 0.1), NOT_FOUND);
+}
+
+#[test]
 fn a_caption_that_repeats_the_question_is_no_answer() {
     let passage = |text: &str| Passage { text: text.to_owned(), similarity: 0.4, ..Passage::default() };
     let question = "What is the format of callbacks?".to_owned();
