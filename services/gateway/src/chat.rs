@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use action::ContextType;
+use action::{ContextType, agent_run};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fault::{Failure, reason};
+use fault::{Failure, Fault as _, reason};
 use http::HeaderMap;
 use proto::execution::v1::AgentRun;
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
@@ -20,10 +20,6 @@ use crate::edge::Edge;
 use crate::headers::{ChatHeaders, name};
 use crate::problem::Refusal;
 use crate::{body, limits};
-
-const MAX_MESSAGE: usize = 4000;
-const MAX_WORD: usize = 64;
-const MAX_FACTS: usize = 64;
 
 /// What is answered.
 #[derive(Debug, Serialize)]
@@ -49,14 +45,10 @@ impl From<SendMessageResponse> for ChatView {
     }
 }
 
-/// The body of a message, checked. Fields of later versions and other clients are passed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChatBody {
-    message: String,
-    message_type: String,
-    user_info: HashMap<String, String>,
-    max_iterations: u32,
-}
+/// The body of a message, checked as the orchestrator checks it, so that what is charged is not refused for its form. Fields
+/// of later versions and other clients are passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChatBody(AgentRun);
 
 /// Handles the route: identity, headers, body, assertions, access, limit, and only then the orchestrator.
 pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
@@ -107,14 +99,8 @@ fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
         ContextType::Workflow => Wire::Workflow,
         ContextType::Collection => Wire::Collection,
     };
-    let run = AgentRun {
-        message: text.message,
-        message_type: text.message_type,
-        user_info: text.user_info,
-        max_iterations: text.max_iterations,
-        conversation_id: asked.conversation.map(|id| id.to_string()).unwrap_or_default(),
-        turn: 0,
-    };
+    let conversation_id = asked.conversation.map(|id| id.to_string()).unwrap_or_default();
+    let run = AgentRun { conversation_id, ..text.0 };
     SendMessageRequest {
         agent_id: asked.agent.to_string(),
         session_id: asked.session.to_string(),
@@ -132,33 +118,22 @@ fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
 impl ChatBody {
     /// Checks the fields of a body.
     pub(crate) fn parse(mut fields: Map<String, Value>) -> Result<Self, Failure> {
-        Ok(Self {
-            message: message(fields.remove("message"))?,
-            message_type: word(fields.remove("message_type"))?,
+        let run = AgentRun {
+            message: text(fields.remove("message"), "message")?.ok_or_else(|| invalid("message", "is required"))?,
+            message_type: text(fields.remove("message_type"), "message_type")?.unwrap_or_default(),
             user_info: facts(fields.remove("user_info"))?,
             max_iterations: iterations(fields.remove("max_iterations"))?,
-        })
+            ..AgentRun::default()
+        };
+        agent_run::checked(run).map(Self).map_err(|invalid| invalid.failure())
     }
 }
 
-fn message(value: Option<Value>) -> Result<String, Failure> {
-    let text = match value {
-        Some(Value::String(text)) => text,
-        None | Some(Value::Null) => return Err(invalid("message", "is required")),
-        Some(_) => return Err(invalid("message", "must be a text")),
-    };
-    let length = text.chars().count();
-    if text.trim().is_empty() || length > MAX_MESSAGE {
-        return Err(invalid("message", &format!("must have 1 to {MAX_MESSAGE} characters, and more than spaces")));
-    }
-    Ok(text)
-}
-
-fn word(value: Option<Value>) -> Result<String, Failure> {
+fn text(value: Option<Value>, field: &'static str) -> Result<Option<String>, Failure> {
     match value {
-        None | Some(Value::Null) => Ok("text".to_owned()),
-        Some(Value::String(text)) if !text.is_empty() && text.len() <= MAX_WORD => Ok(text),
-        Some(_) => Err(invalid("message_type", "must be a word of at most 64 characters")),
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(invalid(field, "must be a text")),
     }
 }
 
@@ -171,8 +146,7 @@ fn iterations(value: Option<Value>) -> Result<u32, Failure> {
 fn facts(value: Option<Value>) -> Result<HashMap<String, String>, Failure> {
     let facts = match value {
         None | Some(Value::Null) => return Ok(HashMap::new()),
-        Some(Value::Object(facts)) if facts.len() <= MAX_FACTS => facts,
-        Some(Value::Object(_)) => return Err(invalid("user_info", "has more than 64 entries")),
+        Some(Value::Object(facts)) => facts,
         Some(_) => return Err(invalid("user_info", "must be an object")),
     };
     let plain = |(name, value): (String, Value)| match value {

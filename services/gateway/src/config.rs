@@ -19,6 +19,10 @@ pub struct Config {
     pub write_timeout: Duration,
     /// `GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES`: bytes of one message of a client.
     pub max_message_bytes: usize,
+    /// `GATEWAY_SOCKET_FRAMES_PER_SECOND`: frames that a client may send on one socket, in the long run.
+    pub socket_frames_per_second: u32,
+    /// `GATEWAY_SOCKET_FRAMES_BURST`: frames that a client may send on one socket at once.
+    pub socket_frames_burst: u32,
     /// `GATEWAY_WEBSOCKET_BACKLOG_FRAMES`: frames that wait for one socket before they wait in the log.
     pub backlog_frames: usize,
     /// `GATEWAY_WEBSOCKET_BACKLOG_BYTES`: bytes that wait for one socket before they wait in the log.
@@ -48,6 +52,8 @@ impl Default for Config {
             auth_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             max_message_bytes: 64 * 1024,
+            socket_frames_per_second: 20,
+            socket_frames_burst: 50,
             backlog_frames: 256,
             backlog_bytes: 1024 * 1024,
             max_body_bytes: 256 * 1024,
@@ -76,12 +82,17 @@ impl Config {
         let upload_timeout = time("GATEWAY_UPLOAD_TIMEOUT", default.upload_timeout);
         let call_timeout = time("GATEWAY_CALL_TIMEOUT", default.call_timeout);
         let drain_grace = time("GATEWAY_DRAIN_GRACE", default.drain_grace);
+        let mut frames = |name: &str, default: u32| settings.get_in(name, default, 1..);
+        let socket_frames_per_second = frames("GATEWAY_SOCKET_FRAMES_PER_SECOND", default.socket_frames_per_second);
+        let socket_frames_burst = frames("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
         let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
         Self {
             max_sockets: number("ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS", default.max_sockets, 0),
             max_message_bytes: number("GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES", default.max_message_bytes, 1024),
             backlog_frames: number("GATEWAY_WEBSOCKET_BACKLOG_FRAMES", default.backlog_frames, 1),
             backlog_bytes: number("GATEWAY_WEBSOCKET_BACKLOG_BYTES", default.backlog_bytes, 1),
+            socket_frames_per_second,
+            socket_frames_burst,
             max_body_bytes: number("GATEWAY_MAX_BODY_BYTES", default.max_body_bytes, 1024),
             ping_interval,
             ping_timeout,

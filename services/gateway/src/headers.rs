@@ -157,6 +157,10 @@ fn source(headers: &HeaderMap) -> Result<String, Failure> {
 fn version(headers: &HeaderMap) -> Result<String, Failure> {
     match text(headers, name::VERSION)? {
         Some(version) if version.len() > MAX_VERSION => Err(invalid(name::VERSION, "has at most 64 characters")),
+        // A tab passes for text in HTTP.
+        Some(version) if version.bytes().any(|byte| byte.is_ascii_control()) => {
+            Err(invalid(name::VERSION, "may hold visible ASCII characters and spaces only"))
+        }
         version => Ok(version.unwrap_or_default().to_owned()),
     }
 }

@@ -96,7 +96,9 @@ fn malformed_values_are_refused_with_the_name_of_their_header() {
         refused(&[], &[("X-Collection-ID", value)], "INVALID_HEADER", "X-Collection-ID");
     }
     refused(&[], &[("X-Request-Source", "fax")], "INVALID_HEADER", "X-Request-Source");
-    refused(&[], &[("X-Client-Version", &long)], "INVALID_HEADER", "X-Client-Version");
+    for version in [long.as_str(), "1\t2", "1.2 ä"] {
+        refused(&[], &[("X-Client-Version", version)], "INVALID_HEADER", "X-Client-Version");
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) enum Close {
     Slow,
     /// No pong came.
     NoPong,
+    /// The client sends more frames than its socket may.
+    TooMany,
     /// The session cannot be followed for now.
     Unavailable,
     /// The credential is wrong.
@@ -39,6 +41,7 @@ impl Close {
             Self::Expired => 4401,
             Self::Slow => 4408,
             Self::NoPong => 4412,
+            Self::TooMany => 4429,
             Self::Unavailable => 4450,
             Self::InvalidToken => 4501,
             Self::Forbidden => 4503,
@@ -56,6 +59,7 @@ impl Close {
             Self::Expired => "token_expired",
             Self::Slow => "slow_consumer",
             Self::NoPong => "no_pong",
+            Self::TooMany => "message_rate",
             Self::Unavailable => "unavailable",
             Self::InvalidToken => "invalid_token",
             Self::Forbidden => "forbidden",

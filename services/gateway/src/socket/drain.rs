@@ -1,12 +1,15 @@
-//! The sockets of the process: how many there may be, and how they end when it does.
+//! The sockets of the process: each has its place, and they end when it does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use action::TenantId;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::places::{Full, Places, Seat};
 
 /// Time between two closes when all sockets are closed, so that their clients do not come back as one.
 const APART: Duration = Duration::from_millis(2);
@@ -14,8 +17,7 @@ const APART: Duration = Duration::from_millis(2);
 /// All sockets of the process. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
-    places: Arc<Semaphore>,
-    most: usize,
+    places: Arc<Places>,
     tracker: TaskTracker,
     closing: CancellationToken,
     cut: CancellationToken,
@@ -24,44 +26,69 @@ pub(crate) struct Sockets {
 /// One socket's place; given back when it is dropped, or before.
 #[derive(Debug)]
 pub(crate) struct Place {
-    permit: Option<OwnedSemaphorePermit>,
+    kind: Kind,
     _tracked: TaskTrackerToken,
 }
 
+#[derive(Debug)]
+enum Kind {
+    /// Nobody has proved who they are.
+    Stranger { _permit: OwnedSemaphorePermit },
+    /// Of a tenant.
+    Seat { _seat: Seat },
+    /// Given back.
+    Left,
+}
+
 impl Place {
-    /// Gives the place to somebody else while the socket says goodbye; a drain still waits for it.
+    /// Gives the place to somebody else while the socket says goodbye; a drain still waits for it. Strangers keep theirs:
+    /// otherwise there would be as many as can be refused within a goodbye.
     pub(crate) fn leave(&mut self) {
-        self.permit = None;
+        if matches!(self.kind, Kind::Seat { .. }) {
+            self.kind = Kind::Left;
+        }
     }
 }
 
 impl Sockets {
     /// Takes the greatest number of sockets.
     pub(crate) fn new(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
         Self {
-            places: Arc::new(Semaphore::new(most)),
-            most,
+            places: Arc::new(Places::new(most)),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
         }
     }
 
-    /// Takes a place; none when all are taken.
-    pub(crate) fn enter(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place { permit: Some(permit), _tracked: self.tracker.token() })
+    /// Takes a place of a tenant that has proved who it is.
+    pub(crate) fn enter(&self, tenant: &TenantId) -> Result<Place, Full> {
+        let kind = Kind::Seat { _seat: self.places.seat(tenant)? };
+        Ok(Place { kind, _tracked: self.tracker.token() })
     }
 
-    /// Returns how many sockets there are.
+    /// Takes a place of somebody who has yet to prove who they are.
+    pub(crate) fn knock(&self) -> Result<Place, Full> {
+        let kind = Kind::Stranger { _permit: self.places.stand()? };
+        Ok(Place { kind, _tracked: self.tracker.token() })
+    }
+
+    /// Changes the place of a stranger for one of the tenant that they proved to be; others keep theirs.
+    pub(crate) fn proved(&self, place: &mut Place, tenant: &TenantId) -> Result<(), Full> {
+        if matches!(place.kind, Kind::Stranger { .. }) {
+            place.kind = Kind::Seat { _seat: self.places.seat(tenant)? };
+        }
+        Ok(())
+    }
+
+    /// Returns how many sockets there are whose owners are proved.
     pub(crate) fn open(&self) -> usize {
-        self.most - self.places.available_permits()
+        self.places.taken()
     }
 
     /// Returns the greatest number of sockets.
     pub(crate) fn most(&self) -> usize {
-        self.most
+        self.places.most()
     }
 
     /// Completes when this socket shall close: some time after the drain began, another one for each.

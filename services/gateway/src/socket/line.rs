@@ -1,11 +1,13 @@
-//! A WebSocket with the patience of a server: nothing is written without a limit of time.
+//! A WebSocket with the patience of a server: nothing is written without a limit of time, nor heard without one of number.
 
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
+use super::bucket::Bucket;
 use super::close::Close;
 
 /// Time for a close frame to be taken, and to be answered.
@@ -17,12 +19,13 @@ const SLOW_FAREWELL: Duration = Duration::from_secs(5);
 pub(super) struct Line {
     socket: WebSocket,
     patience: Duration,
+    allowance: Bucket,
 }
 
 impl Line {
-    /// Takes a socket and the time that its client has for one frame.
-    pub(super) fn new(socket: WebSocket, patience: Duration) -> Self {
-        Self { socket, patience }
+    /// Takes a socket, the time that its client has for one frame, and how many frames the client may send.
+    pub(super) fn new(socket: WebSocket, patience: Duration, allowance: Bucket) -> Self {
+        Self { socket, patience, allowance }
     }
 
     /// Writes a text frame.
@@ -39,7 +42,9 @@ impl Line {
     pub(super) async fn hear(&mut self) -> Result<Message, Close> {
         match self.socket.recv().await {
             Some(Ok(Message::Close(_))) | None => Err(Close::Gone),
-            Some(Ok(message)) => Ok(message),
+            // Pings and pongs count as well: each costs a write, or the time of this task.
+            Some(Ok(message)) if self.allowance.take(Instant::now()) => Ok(message),
+            Some(Ok(_)) => Err(Close::TooMany),
             Some(Err(error)) => Err(verdict(error)),
         }
     }

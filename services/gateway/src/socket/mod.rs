@@ -1,18 +1,24 @@
 //! WebSockets: a session's log, pushed.
 //!
-//! [`upgrade`] decides who may open a socket, [`session`] runs one, [`hub`] carries all of them over one stream to each
-//! orchestrator. A socket holds nothing that the log does not: whatever breaks, its client goes on from (epoch, seq).
+//! [`upgrade`] decides who may open a socket, [`greet`] makes sure who is there, [`session`] runs one, [`hub`] carries all
+//! of them over one stream to each orchestrator. A socket holds nothing that the log does not: whatever breaks, its client
+//! goes on from (epoch, seq).
 
+mod acks;
+mod bucket;
 mod close;
 pub(crate) mod drain;
 mod follow;
 pub(crate) mod frames;
+mod greet;
 pub(crate) mod hub;
 mod line;
 mod link;
 mod mailbox;
+mod places;
 mod request;
 mod session;
+mod told;
 mod upgrade;
 mod wanted;
 

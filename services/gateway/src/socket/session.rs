@@ -7,30 +7,27 @@ use axum::extract::ws::{Message, WebSocket};
 use fault::{Failure, reason};
 use futures::future::{BoxFuture, OptionFuture};
 use proto::task::v1::Frame;
-use service_kit::Caller;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::acks::{Ack, Acks};
+use super::bucket::Bucket;
 use super::close::Close;
 use super::drain::Place;
 use super::frames::{self, Addressee, ProtocolError};
+use super::greet::{Known, Visitor, greet, prove, verdict};
 use super::hub::Subscription;
 use super::line::Line;
 use super::mailbox::Push;
 use super::request::ClientFrame;
+use super::told::Told;
 use super::wanted::Wanted;
 use crate::credential::Credential;
 use crate::edge::Edge;
 
 /// Time for the orchestrator to say that it follows the session.
 const ATTACH: Duration = Duration::from_secs(10);
-
-/// Who opened a socket, as far as the upgrade told.
-pub(super) struct Visitor {
-    pub(super) wanted: Wanted,
-    pub(super) credential: Option<Credential>,
-}
 
 /// Runs a socket until its end.
 pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut place: Place) {
@@ -42,70 +39,21 @@ pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut pla
 
 async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Place) {
     let connection_id = Uuid::now_v7().to_string();
-    let mut line = Line::new(socket, edge.config.write_timeout);
-    let close = match greet(edge, &mut line, visitor, connection_id.clone()).await {
-        Ok(mut session) => session.talk(&mut line).await,
+    let config = &edge.config;
+    let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
+    let mut line = Line::new(socket, config.write_timeout, allowance);
+    let close = match greet(edge, &mut line, visitor, place).await {
+        Ok(known) => {
+            let mut session = Session::begin(edge, known, connection_id.clone()).await;
+            let close = session.talk(&mut line).await;
+            session.acknowledge().await;
+            close
+        }
         Err(close) => close,
     };
     tracing::info!(connection_id, code = close.code(), why = close.reason(), "socket closed");
     place.leave();
     line.close(close).await;
-}
-
-/// Makes sure who is there, and begins to follow the session.
-async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, connection_id: String) -> Result<Session, Close> {
-    let Visitor { wanted, credential } = visitor;
-    let credential = match credential {
-        Some(credential) => credential,
-        None => await_auth(edge, line).await?,
-    };
-    let proved = prove(edge, &wanted, &credential).await;
-    let (tenant, tier) = match proved {
-        Ok(proved) => proved,
-        Err(failure) => {
-            line.say(ProtocolError::from(&failure).anonymous()).await?;
-            return Err(verdict(&failure));
-        }
-    };
-    let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
-    tracing::info!(
-        connection_id,
-        tenant_id = %addressee.tenant,
-        tier = %addressee.tier,
-        session_id = %addressee.session,
-        resumed = wanted.from.is_some(),
-        "socket opened"
-    );
-    let following = edge.hub.follow(addressee.tenant.clone(), addressee.session.clone(), wanted.from.clone()).await;
-    Ok(Session { edge: edge.clone(), wanted, credential, addressee, following, connection_id, greeted: false })
-}
-
-/// Waits for the `auth` frame of a socket that came without a credential.
-async fn await_auth(edge: &Edge, line: &mut Line) -> Result<Credential, Close> {
-    let end = Instant::now() + edge.config.auth_timeout;
-    loop {
-        let message = tokio::select! {
-            () = tokio::time::sleep_until(end) => return Err(Close::AuthTimeout),
-            () = edge.sockets.farewell() => return Err(Close::Draining),
-            message = line.hear() => message?,
-        };
-        let Message::Text(text) = message else { continue };
-        let error = match ClientFrame::parse(&text) {
-            Ok(ClientFrame::Auth(credential)) => return Ok(credential),
-            Ok(_) => ProtocolError::new("CREDENTIAL_REQUIRED", "send an `auth` frame first"),
-            Err(error) => error,
-        };
-        line.say(error.anonymous()).await?;
-    }
-}
-
-async fn prove(
-    edge: &Edge,
-    wanted: &Wanted,
-    credential: &Credential,
-) -> Result<(action::TenantId, action::Tier), Failure> {
-    let caller: Caller = edge.resolve(credential).await?;
-    wanted.check(edge, &caller).await
 }
 
 /// A socket that follows its session.
@@ -115,6 +63,8 @@ struct Session {
     credential: Credential,
     addressee: Addressee,
     following: Subscription,
+    acks: Acks,
+    told: Told,
     connection_id: String,
     greeted: bool,
 }
@@ -123,6 +73,7 @@ struct Session {
 enum Due {
     Push(Option<Push>),
     Heard(Result<Message, Close>),
+    Acknowledge,
     Ping,
     NoPong,
     Proved(Result<(), Failure>),
@@ -131,6 +82,31 @@ enum Due {
 }
 
 impl Session {
+    /// Begins to follow.
+    async fn begin(edge: &Edge, known: Known, connection_id: String) -> Self {
+        let Known { wanted, credential, addressee } = known;
+        tracing::info!(
+            connection_id,
+            tenant_id = %addressee.tenant,
+            tier = %addressee.tier,
+            session_id = %addressee.session,
+            resumed = wanted.from.is_some(),
+            "socket opened"
+        );
+        let following = edge.hub.follow(addressee.tenant.clone(), addressee.session.clone(), wanted.from.clone()).await;
+        Self {
+            edge: edge.clone(),
+            wanted,
+            credential,
+            addressee,
+            following,
+            acks: Acks::new(Instant::now()),
+            told: Told::default(),
+            connection_id,
+            greeted: false,
+        }
+    }
+
     /// Writes what happens and hears what the client says, until one of them ends it.
     async fn talk(&mut self, line: &mut Line) -> Close {
         let mut pings = pings(self.edge.config.ping_interval);
@@ -141,9 +117,11 @@ impl Session {
         let mut farewell = Box::pin(edge.sockets.farewell());
         loop {
             let pong = OptionFuture::from(pong_until.map(tokio::time::sleep_until));
+            let telling = OptionFuture::from(self.acks.due().map(tokio::time::sleep_until));
             let due = tokio::select! {
                 message = line.hear() => Due::Heard(message),
                 push = self.following.next() => Due::Push(push),
+                Some(()) = telling => Due::Acknowledge,
                 _ = pings.tick() => Due::Ping,
                 Some(()) = pong => Due::NoPong,
                 Some(proved) = OptionFuture::from(proving.as_mut()) => Due::Proved(proved),
@@ -159,6 +137,10 @@ impl Session {
                 Due::Heard(Err(close)) => Err(close),
                 Due::Push(Some(push)) => self.push(line, push).await,
                 Due::Push(None) => Err(Close::Unavailable),
+                Due::Acknowledge => {
+                    self.acknowledge().await;
+                    Ok(())
+                }
                 Due::Ping => {
                     pong_until.get_or_insert_with(|| Instant::now() + edge.config.ping_timeout);
                     proving.get_or_insert_with(|| self.prove_again());
@@ -214,10 +196,17 @@ impl Session {
                 Ok(())
             }
             Ok(ClientFrame::Ack { epoch, seq }) => {
-                self.following.acknowledge(epoch, seq).await;
+                self.acks.note(epoch, seq);
                 Ok(())
             }
             Err(error) => line.say(self.addressee.protocol_error(&error).to_json()).await,
+        }
+    }
+
+    /// Tells on what the client has dealt with.
+    async fn acknowledge(&mut self) {
+        if let Some(Ack { epoch, seq }) = self.acks.take(Instant::now()) {
+            self.following.acknowledge(epoch, seq).await;
         }
     }
 
@@ -239,11 +228,13 @@ impl Session {
         match push {
             Push::Attached(position) => {
                 self.greeted = true;
+                self.acks.show(&position.epoch);
                 line.say(self.addressee.connection_ack(&self.connection_id, &position).to_json()).await
             }
             Push::Frame(frame) => self.show(line, *frame).await,
             Push::Gap(gap) => {
                 telemetry::metric::session::gap();
+                self.acks.show(&gap.epoch);
                 line.say(self.addressee.gap(&gap).to_json()).await
             }
             Push::Resumed(resumed) => line.say(self.addressee.resumed(&resumed).to_json()).await,
@@ -256,11 +247,13 @@ impl Session {
         }
     }
 
-    /// Writes a frame. The last one of a task continues the task's trace, and is told to the orchestrator when it is out.
+    /// Writes a frame. The last one of a task continues the task's trace, and is told to the orchestrator when it is out for
+    /// the first time.
     async fn show(&mut self, line: &mut Line, frame: Frame) -> Result<(), Close> {
         let ended: Option<TaskId> = frames::ends_task(&frame).then(|| frame.task_id.parse().ok()).flatten();
         let trace = frame.trace.clone().unwrap_or_default();
         let seq = frame.seq;
+        self.acks.show(&frame.epoch);
         let Some(envelope) = frames::render(frame) else { return Ok(()) };
         let kind = envelope.kind();
         let Some(task) = ended else {
@@ -286,7 +279,9 @@ impl Session {
         };
         pushed.instrument(span).await?;
         telemetry::metric::session::pushed(kind);
-        self.following.delivered(task).await;
+        if self.told.first(task) {
+            self.following.delivered(task).await;
+        }
         Ok(())
     }
 }
@@ -297,16 +292,4 @@ fn pings(interval: Duration) -> Interval {
     let mut pings = tokio::time::interval_at(Instant::now() + first, interval);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings
-}
-
-/// Returns how a socket ends whose owner is not proved.
-fn verdict(failure: &Failure) -> Close {
-    match failure.reason().code {
-        fault::Code::Unauthenticated => Close::InvalidToken,
-        fault::Code::Unavailable
-        | fault::Code::ResourceExhausted
-        | fault::Code::Internal
-        | fault::Code::DeadlineExceeded => Close::Unavailable,
-        _ => Close::Forbidden,
-    }
 }

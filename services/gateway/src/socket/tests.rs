@@ -1,4 +1,8 @@
+mod acks;
+mod bucket;
 mod follow;
 mod frames;
+mod places;
 mod request;
+mod told;
 mod wanted;

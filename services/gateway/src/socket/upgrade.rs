@@ -1,7 +1,5 @@
 //! `GET /ws/{session_id}`: who may open a socket. Whatever can be refused is refused before the upgrade, as a problem.
 
-use std::time::Duration;
-
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{RawQuery, State};
@@ -9,7 +7,8 @@ use axum::response::Response;
 use fault::{Failure, reason};
 use http::HeaderMap;
 
-use super::session::{self, Visitor};
+use super::greet::Visitor;
+use super::session;
 use super::wanted::Wanted;
 use crate::credential::Credential;
 use crate::edge::Edge;
@@ -37,11 +36,13 @@ pub(crate) async fn upgrade(
         None => None,
     };
     let wanted = Wanted::parse(&session, query.as_deref(), &headers)?;
-    if let Some(caller) = &caller {
-        wanted.check(&edge, caller).await?;
-    }
+    let tenant = match &caller {
+        Some(caller) => Some(wanted.check(&edge, caller).await?.0),
+        None => None,
+    };
     let upgrade = upgrade.map_err(|rejection| not_a_socket(&rejection))?;
-    let place = edge.sockets.enter().ok_or_else(|| full(&edge))?;
+    let place = tenant.map_or_else(|| edge.sockets.knock(), |tenant| edge.sockets.enter(&tenant));
+    let place = place.map_err(Failure::from)?;
     let most = edge.config.max_message_bytes;
     let upgrade = upgrade
         .protocols([PROTOCOL])
@@ -56,11 +57,4 @@ pub(crate) async fn upgrade(
 fn not_a_socket(rejection: &WebSocketUpgradeRejection) -> Failure {
     tracing::debug!(%rejection, "not an upgrade");
     Failure::new(&reason::INVALID_REQUEST, "this address takes WebSocket upgrades only").field("Upgrade")
-}
-
-fn full(edge: &Edge) -> Failure {
-    let most = edge.sockets.most();
-    Failure::new(&reason::OVERLOADED, format!("this process holds its {most} sockets already"))
-        .retry_after(Duration::from_secs(5))
-        .with("limit", most.to_string())
 }

@@ -127,6 +127,24 @@ async fn what_is_asserted_must_be_what_was_proved() {
 }
 
 #[tokio::test]
+async fn what_is_refused_for_its_form_is_charged_nothing() {
+    let mesh = Mesh::start().await;
+    let refused = |field: &'static str, body: serde_json::Value| {
+        let request = mesh.chat("pro-1", "professional").json(&body);
+        async move { answer(request).await.problem(422, "INVALID_FIELD", Some(field)) }
+    };
+    refused("message", json!({ "message": " " })).await;
+    refused("message_type", json!({ "message": "m", "message_type": "image" })).await;
+    refused("user_info", json!({ "message": "m", "user_info": { "": 1 } })).await;
+    refused("user_info", json!({ "message": "m", "user_info": { "name": "x".repeat(513) } })).await;
+    refused("max_iterations", json!({ "message": "m", "max_iterations": 0 })).await;
+    let version = mesh.chat("pro-1", "professional").header("x-client-version", "1\t2");
+    let version = answer(version.json(&json!({ "message": "m" }))).await;
+    version.problem(400, "INVALID_HEADER", Some("X-Client-Version"));
+    assert_eq!(mesh.send("pro-1", "professional").await.header("x-ratelimit-remaining"), "199");
+}
+
+#[tokio::test]
 async fn a_tenant_beyond_its_limit_is_told_when_to_come_back() {
     let mesh = Mesh::start().await;
     // Ten a minute: of 21 within less than a minute, at least one is refused, wherever the minute ends.

@@ -12,6 +12,7 @@ mod documents;
 mod drain;
 mod edge;
 mod fakes;
+mod flood;
 mod follow;
 mod mesh;
 mod settings;

@@ -14,10 +14,11 @@ fn every_mistake_is_reported_at_once() {
         ("ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS", "many"),
         ("ORCHESTRATOR_WEBSOCKET_PING_INTERVAL", "soon"),
         ("GATEWAY_MAX_BODY_BYTES", "1"),
+        ("GATEWAY_SOCKET_FRAMES_PER_SECOND", "0"),
     ]);
     assert_eq!(Config::read(&mut settings), Config::default());
     let text = settings.finish().unwrap_err().to_string();
-    assert_eq!(text.lines().count(), 4, "{text}");
+    assert_eq!(text.lines().count(), 5, "{text}");
 }
 
 #[test]

@@ -1,0 +1,60 @@
+use action::TenantId;
+
+use crate::socket::drain::Sockets;
+use crate::socket::places::Full;
+
+fn tenant(name: &str) -> TenantId {
+    name.parse().unwrap()
+}
+
+#[test]
+fn a_tenant_has_at_most_half_of_the_places() {
+    let sockets = Sockets::new(5);
+    let own: Vec<_> = (0..3).map(|_| sockets.enter(&tenant("tenant-1")).unwrap()).collect();
+    assert_eq!(sockets.enter(&tenant("tenant-1")).unwrap_err(), Full::Tenant(3));
+    let _other = sockets.enter(&tenant("tenant-2")).unwrap();
+    let last = sockets.enter(&tenant("tenant-3")).unwrap();
+    assert_eq!(sockets.enter(&tenant("tenant-4")).unwrap_err(), Full::Process(5));
+    assert_eq!(sockets.open(), 5);
+    drop((own, last));
+    assert_eq!(sockets.open(), 1, "refusals took nothing");
+    let mut again = sockets.enter(&tenant("tenant-1")).unwrap();
+    again.leave();
+    assert_eq!(sockets.open(), 1, "a place is given back before its socket has ended");
+}
+
+#[test]
+fn strangers_take_no_place_of_a_tenant_until_they_prove_to_be_one() {
+    let sockets = Sockets::new(100);
+    let mut strangers: Vec<_> = (0..5).map(|_| sockets.knock().unwrap()).collect();
+    assert_eq!(sockets.knock().unwrap_err(), Full::Strangers(5));
+    assert_eq!(sockets.open(), 0);
+    let mut one = strangers.pop().unwrap();
+    sockets.proved(&mut one, &tenant("tenant-1")).unwrap();
+    sockets.proved(&mut one, &tenant("tenant-1")).unwrap();
+    assert_eq!(sockets.open(), 1);
+    strangers.push(sockets.knock().expect("the place before the door is free again"));
+    strangers[0].leave();
+    assert_eq!(sockets.knock().unwrap_err(), Full::Strangers(5), "a stranger stays one until the socket has ended");
+    drop(one);
+    assert_eq!(sockets.open(), 0);
+}
+
+#[test]
+fn a_stranger_for_whom_there_is_no_place_stays_outside() {
+    let sockets = Sockets::new(1);
+    let seated = sockets.enter(&tenant("tenant-1")).unwrap();
+    let mut stranger = sockets.knock().unwrap();
+    assert_eq!(sockets.proved(&mut stranger, &tenant("tenant-2")).unwrap_err(), Full::Process(1));
+    drop(seated);
+    sockets.proved(&mut stranger, &tenant("tenant-2")).unwrap();
+}
+
+#[test]
+fn there_are_four_places_for_strangers_unless_there_are_fewer_in_all() {
+    let strangers = |most: usize| {
+        let sockets = Sockets::new(most);
+        (0..).map_while(|_| sockets.knock().ok()).collect::<Vec<_>>().len()
+    };
+    assert_eq!([0, 1, 20, 1000].map(strangers), [0, 1, 4, 50]);
+}
