@@ -23,13 +23,21 @@ use bounded::Bounded;
 /// Header in which a caller says how long it will wait.
 pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+/// Most time that a caller may ask for: a call holds a place, and who asks for years would keep it.
+const MOST: Duration = Duration::from_mins(5);
+
+/// Time for what waits by contract: the longest wait, and the way there and back.
+const MOST_WAITING: Duration = MOST.saturating_add(Duration::from_secs(10));
+
+const WAITING: &str = "/nooble.task.v1.TaskService/WaitTask";
+
 /// Methods that may take longer than the default: streams, and the one that waits by contract. A test compares the list
 /// with the streams of the contract.
 pub(crate) const LONG_METHODS: [&str; 7] = [
     "/nooble.orchestrator.v1.OrchestratorService/Connect",
     "/nooble.ingestion.v1.IngestionService/UploadDocument",
     "/nooble.task.v1.TaskService/WatchTask",
-    "/nooble.task.v1.TaskService/WaitTask",
+    WAITING,
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -65,9 +73,8 @@ impl DeadlineLayer {
 
 impl Around for DeadlineLayer {
     fn around(&self, inner: &mut impl Inner, request: Request<Body>) -> Answer {
-        let long = is_long(request.uri().path());
-        let asked = of(request.headers());
-        let limit = if long { asked } else { Some(asked.unwrap_or(self.default)) };
+        let path = request.uri().path();
+        let (long, limit) = (is_long(path), limit(path, of(request.headers()), self.default));
         // Here and not in the future: tonic makes its timer when this returns.
         let end = limit.map(|limit| Instant::now() + limit);
         let timer = OptionFuture::from(end.map(tokio::time::sleep_until));
@@ -85,6 +92,15 @@ impl Around for DeadlineLayer {
                 () = cut.cancelled() => Ok(tonic::Status::from(draining()).into_http()),
             }
         })
+    }
+}
+
+/// Returns the time for a call. A stream has as much as its caller wants.
+fn limit(path: &str, asked: Option<Duration>, default: Duration) -> Option<Duration> {
+    match path {
+        WAITING => Some(asked.map_or(MOST_WAITING, |asked| asked.min(MOST_WAITING))),
+        stream if is_long(stream) => asked,
+        _ => Some(asked.map_or(default, |asked| asked.min(MOST))),
     }
 }
 

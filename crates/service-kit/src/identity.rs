@@ -5,6 +5,7 @@ mod caller;
 mod credential;
 mod key;
 mod layer;
+mod renewal;
 mod scope;
 mod signer;
 
@@ -15,5 +16,7 @@ pub use caller::{Caller, Identity, Tenant};
 pub use credential::{Resolver, ResolverConfig, presented};
 pub use key::key_file;
 pub(crate) use layer::IdentityLayer;
+pub(crate) use renewal::PROOF;
+pub use renewal::while_proved;
 pub use scope::{Scope, Scopes};
 pub use signer::{HEADER, Signer};

@@ -1,16 +1,20 @@
 //! How a façade takes work in: who asks, what for, whether they may, one unit of their limits, a task. What can refuse
 //! comes first and the charge last, so that work that is refused costs nothing.
 
+mod context;
+
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::{Action, CollectionId, Contract, Deadline, ExecutionContext, QueueName, TenantId, Tier, UserId, time};
+use action::{
+    Action, CollectionId, Contract, Deadline, Domain, ExecutionContext, QueueName, TenantId, Tier, UserId, time,
+};
 use fault::{Failure, Fault as _, reason};
 use proto::management::v1::Agent;
-use queue::{MAX_PAYLOAD, Queue, Submitted};
+use queue::{Queue, Submitted};
 use quota::{Tiers, UsageKind};
 use tonic::{Request, Status};
 
@@ -45,7 +49,7 @@ pub struct Terms<'a> {
     pub session_id: &'a str,
     /// User on whose behalf it is asked for.
     pub user: Option<UserId>,
-    /// Callback queue for the outcome, one of the caller's own tenant; the orchestrator's when empty.
+    /// Callback queue for the outcome, which can only be the orchestrator's for the caller's own tenant; that one when empty.
     pub callback_queue: &'a str,
     /// Time for the work; the tier's when unset, which also bounds it.
     pub timeout: Option<&'a prost_types::Duration>,
@@ -97,14 +101,17 @@ impl Order<'_> {
         Ok(())
     }
 
+    /// Reads where the caller wants an action to be executed; the context is made now, whatever a caller says. Fails with
+    /// `INVALID_FIELD` or `INVALID_CONTEXT_TYPE`; a caller from outside gets a context of bounded size only.
+    pub fn context(&self, given: Option<proto::action::v1::ExecutionContext>) -> Result<ExecutionContext, Failure> {
+        context::read(given, self.caller.is_outside())
+    }
+
     /// Charges one unit, unless that was done where the call came in, and enqueues. Fails as [`Admission::admit`] and
     /// [`Queue::submit`] do.
     pub async fn submit(&self, kind: UsageKind, action: Action) -> Result<Submitted, Status> {
         // The queue looks at it too, but only after the charge.
-        let size = action.payload.value.len();
-        if size > MAX_PAYLOAD {
-            return Err(queue::Error::PayloadTooLarge { size }.into());
-        }
+        self.intake.queue.fits(&action)?;
         self.intake.admission.admit(&self.caller, kind).await?;
         let submitted = self.intake.queue.submit(action).await?;
         tracing::info!(
@@ -134,17 +141,15 @@ impl Terms<'_> {
     }
 }
 
-/// Reads where a caller wants an action to be executed. Fails with `INVALID_FIELD` or `INVALID_CONTEXT_TYPE`.
-pub fn context(given: Option<proto::action::v1::ExecutionContext>) -> Result<ExecutionContext, action::Error> {
-    ExecutionContext::from_proto(given.ok_or(action::Error::Missing("context"))?)
-}
-
-/// Reads the name of a callback queue, which must be the tenant's own.
+/// Reads the name of a callback queue: the tenant's own, of the one domain that consumes outcomes. Anywhere else they would
+/// be read by nobody.
 fn own_callbacks(name: &str, tenant: &TenantId) -> Result<QueueName, Failure> {
     match name.parse().map_err(|error: action::Error| error.failure())? {
-        QueueName::Callbacks { domain, tenant: named } if named == *tenant => Ok(QueueName::callbacks(domain, named)),
+        QueueName::Callbacks { domain: Domain::Orchestrator, tenant: named } if named == *tenant => {
+            Ok(QueueName::callbacks(Domain::Orchestrator, named))
+        }
         _ => {
-            let text = "outcomes go to {domain}:{tenant_id}:callbacks of your own tenant";
+            let text = "outcomes go to orchestrator:{tenant_id}:callbacks of your own tenant, and nowhere else";
             Err(Failure::new(&reason::INVALID_QUEUE_NAME, text).field("callback_queue"))
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::Tier;
 use fault::{Failure, Fault};
@@ -10,7 +11,7 @@ use quota::{Quota, Tiers};
 use session::Sessions;
 
 use crate::config::Settings;
-use crate::identity::ResolverConfig;
+use crate::identity::{PROOF, ResolverConfig};
 use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
 /// A key that can be guessed lets everybody in.
@@ -40,6 +41,8 @@ pub struct KitConfig {
     pub admission: AdmissionConfig,
     /// How long credentials are remembered.
     pub resolver: ResolverConfig,
+    /// How long a stream of a caller from outside lasts until the caller must prove itself again.
+    pub proof: Duration,
 }
 
 impl KitConfig {
@@ -62,6 +65,7 @@ impl KitConfig {
             session: session::Config::default(),
             admission: AdmissionConfig::read(settings),
             resolver: ResolverConfig::default(),
+            proof: PROOF,
         }
     }
 }
@@ -76,7 +80,7 @@ impl KitConfig {
 
 fn read_queue(settings: &mut Settings, tiers: &Tiers) -> queue::Config {
     let default = queue::Config::default();
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let budget = |tier| tiers.of(tier).timeout;
     queue::Config {
         lease: settings.get_in("QUEUE_LEASE", default.lease, 2 * second..),
@@ -146,6 +150,8 @@ pub struct Kit {
     pub signer: Signer,
     /// Tells whom a credential from outside belongs to.
     pub resolver: Resolver,
+    /// How long a stream of a caller from outside lasts, see [`while_proved`](crate::identity::while_proved).
+    pub proof: Duration,
     /// Where databases, objects and keys lie.
     pub data_dir: PathBuf,
     /// How well the process is.
@@ -171,6 +177,7 @@ impl Kit {
             admission: Admission::new(quota.clone(), &peers, &config.admission),
             resolver: Resolver::new(peers.clone(), &config.resolver),
             service: config.service.into(),
+            proof: config.proof,
             data_dir: config.data_dir,
             health: Health::default(),
             tasks: Tasks::default(),

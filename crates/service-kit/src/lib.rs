@@ -7,7 +7,7 @@
 //! # What always holds
 //!
 //! * All mistakes in the settings are reported at once, before anything is started.
-//! * A façade sees a [`Caller`] that was proved, or none; an identity that the mesh did not sign is refused, never ignored.
+//! * A façade sees a [`Caller`] that was proved; who proves nothing is refused before anything is read, and an identity that the mesh did not sign is refused, never ignored.
 //! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
 //! * Work that is refused costs nothing: an [`Intake`] checks first and charges last.
 //! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
@@ -16,6 +16,7 @@
 mod admin;
 mod admission;
 mod around;
+mod bucket;
 pub mod config;
 mod deadline;
 mod health;
@@ -32,6 +33,7 @@ mod tasks;
 pub mod tiers;
 
 pub use admission::{Admission, AdmissionConfig};
+pub use bucket::Bucket;
 pub use config::{Secret, Settings};
 pub use health::{Health, Report};
 pub use host::{Error, Host, HostConfig, Part};

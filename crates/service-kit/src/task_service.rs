@@ -13,6 +13,7 @@ use queue::Queue;
 use session::Sessions;
 use tonic::{Request, Response, Status};
 
+use crate::identity::while_proved;
 use crate::{Caller, Kit};
 
 /// Wait of `WaitTask` when none is asked for, and the longest.
@@ -31,12 +32,13 @@ const REASON: usize = 200;
 pub(crate) struct TaskFacade {
     queue: Queue,
     sessions: Sessions,
+    proof: Duration,
 }
 
 impl TaskFacade {
     /// Makes the server.
     pub(crate) fn server(kit: &Kit) -> TaskServiceServer<Self> {
-        TaskServiceServer::new(Self { queue: kit.queue.clone(), sessions: kit.sessions.clone() })
+        TaskServiceServer::new(Self { queue: kit.queue.clone(), sessions: kit.sessions.clone(), proof: kit.proof })
     }
 
     async fn find(&self, tenant: &TenantId, task: TaskId) -> Result<wire::Task, Status> {
@@ -90,9 +92,11 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::WatchTaskRequest>,
     ) -> Result<Response<Self::WatchTaskStream>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?;
+        let (tenant, _) = caller.tenant()?;
         let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
-        Ok(Response::new(watch::stream(self.queue.clone(), &self.sessions, &tenant, &task)?))
+        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task)?;
+        Ok(Response::new(while_proved(caller, self.proof, answers)))
     }
 
     async fn cancel_task(

@@ -3,7 +3,7 @@
 use proto::embedding::v1::embedding_service_server::EmbeddingService;
 use proto::embedding::v1::{GenerateEmbeddingsRequest, GenerateEmbeddingsResponse, GetModelRequest, GetModelResponse};
 use quota::UsageKind;
-use service_kit::{Caller, Intake, Kit, Terms, intake};
+use service_kit::{Caller, Intake, Kit, Terms};
 use tonic::{Request, Response, Status};
 
 use crate::Embedding;
@@ -35,7 +35,7 @@ impl EmbeddingService for Grpc {
         self.embedding.check(order.tier, &generate)?;
         let user = order.caller.user.clone();
         let terms = Terms { user, callback_queue: &callback_queue, ..Terms::default() };
-        let action = order.action(intake::context(context)?, &generate, terms)?;
+        let action = order.action(order.context(context)?, &generate, terms)?;
         let submitted = order.submit(UsageKind::Query, action).await?;
         Ok(Response::new(GenerateEmbeddingsResponse { task: Some(submitted.task) }))
     }

@@ -4,7 +4,7 @@ use action::agent_run;
 use proto::execution::v1::execution_service_server::{ExecutionService, ExecutionServiceServer};
 use proto::execution::v1::{RunAgentRequest, RunAgentResponse};
 use quota::UsageKind;
-use service_kit::{Intake, Terms, intake};
+use service_kit::{Intake, Terms};
 use tonic::{Request, Response, Status};
 
 use crate::context;
@@ -24,7 +24,7 @@ impl ExecutionService for Grpc {
     async fn run_agent(&self, request: Request<RunAgentRequest>) -> Result<Response<RunAgentResponse>, Status> {
         let order = self.0.order(&request)?;
         let RunAgentRequest { context, run, session_id, callback_queue, timeout } = request.into_inner();
-        let context = intake::context(context)?;
+        let context = order.context(context)?;
         context::check(&context)?;
         let user = context.metadata.get("user_id").map(|user| user.parse()).transpose()?;
         let run = agent_run::accepted(run)?;

@@ -13,11 +13,14 @@ use crate::Error;
 
 const SERVICE: &str = "conversation";
 
+/// Most bytes of all turns together: half of what the payload of an action may have.
+const ROOM: usize = 128 * 1024;
+
 /// A conversation as the service that keeps it resolved it.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     id: String,
-    /// What was said before, oldest first.
+    /// What was said before, oldest first, as far as it has room.
     pub(crate) turns: Vec<Turn>,
     /// The answer that an earlier attempt of the same task saved.
     pub(crate) answered: Option<AgentRunResult>,
@@ -57,7 +60,7 @@ impl History {
         let response = client.get_context(request).await.map_err(|status| Error::peer(SERVICE, &status))?.into_inner();
         Ok(Some(Conversation {
             id: response.conversation_id,
-            turns: response.messages.into_iter().filter_map(turn).collect(),
+            turns: latest(response.messages.into_iter().filter_map(turn).collect()),
             answered: response.saved_turn.map(|saved| answer_of(&saved)),
         }))
     }
@@ -84,6 +87,18 @@ impl History {
         let response = client.save_turn(request).await.map_err(|status| Error::peer(SERVICE, &status))?;
         Ok(response.into_inner().saved_before)
     }
+}
+
+/// Drops the oldest turns until the rest has room in the action that carries it to the documents.
+fn latest(mut turns: Vec<Turn>) -> Vec<Turn> {
+    let mut room = ROOM;
+    let fits = |turn: &&Turn| {
+        let left = room.checked_sub(turn.text.len());
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    let kept = turns.iter().rev().take_while(fits).count();
+    turns.split_off(turns.len() - kept)
 }
 
 fn turn(message: Message) -> Option<Turn> {
@@ -126,4 +141,24 @@ fn saved(task: TaskId, run: &AgentRun, agent: &Agent, result: &AgentRunResult) -
 /// Estimates tokens where no tokenizer is at hand: four characters each.
 fn estimated_tokens(text: &str) -> u32 {
     u32::try_from(text.chars().count().div_ceil(4)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use models::{Role, Turn};
+
+    use super::{ROOM, latest};
+
+    #[test]
+    fn the_oldest_turns_are_dropped_until_the_rest_has_room() {
+        let kept = |lengths: &[usize]| {
+            let turn = |&length| Turn { role: Role::User, text: "x".repeat(length) };
+            latest(lengths.iter().map(turn).collect()).iter().map(|turn| turn.text.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&[]), [0; 0]);
+        assert_eq!(kept(&[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(kept(&[1, ROOM - 5, 5]), [ROOM - 5, 5]);
+        assert_eq!(kept(&[1, ROOM, 5]), [5], "what was said before a turn that is dropped is dropped too");
+        assert_eq!(kept(&[1, ROOM + 1]), [0; 0]);
+    }
 }

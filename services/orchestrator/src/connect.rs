@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use action::{TaskId, TenantId};
 use fault::{Failure, Fault as _, reason};
@@ -15,7 +16,8 @@ use proto::orchestrator::v1::connect_request::Command;
 use proto::orchestrator::v1::connect_response;
 use proto::orchestrator::v1::{Acknowledge, Attach, ConnectRequest, ConnectResponse, Delivered, Refused};
 use queue::Queue;
-use service_kit::Caller;
+use service_kit::identity::while_proved;
+use service_kit::{Bucket, Caller};
 use session::{Event, Log, Position, Sessions, Start};
 use tonic::Status;
 
@@ -24,6 +26,13 @@ use crate::Error;
 /// Acknowledgements and notes of one stream that are on their way to Redis at a time; while there are as many, further
 /// commands wait in the transport.
 const MOST_ERRANDS: usize = 256;
+
+/// Sessions that one stream of a caller from outside may follow.
+const MOST_OUTSIDE: usize = 64;
+/// Most commands of an outside caller at once …
+const BURST: u32 = 100;
+/// … and every second after that.
+const PER_SECOND: u32 = 50;
 
 /// What a gateway is told.
 pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<ConnectResponse, Status>> + Send>>;
@@ -34,12 +43,17 @@ pub(crate) struct Follower {
     pub(crate) sessions: Sessions,
     pub(crate) queue: Queue,
     pub(crate) max_channels: usize,
+    /// How long a stream of a caller from outside lasts.
+    pub(crate) proof: Duration,
 }
 
 /// One stream of a gateway, or of a tenant.
 pub(crate) struct Connection {
     follower: Follower,
     caller: Caller,
+    max_channels: usize,
+    /// What a caller from outside may still say; services of the mesh say what they want.
+    bucket: Option<Bucket>,
     channels: HashMap<u64, Channel>,
     logs: SelectAll<BoxStream<'static, (u64, Result<Event, session::Error>)>>,
     errands: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -54,10 +68,14 @@ struct Channel {
 impl Connection {
     /// Accepts a stream of a service of the mesh, or of a tenant for its own sessions.
     pub(crate) fn new(follower: Follower, caller: Caller) -> Result<Self, Failure> {
-        if caller.service.is_none() {
+        let outside = caller.is_outside();
+        if outside {
             caller.tenant()?;
         }
+        let most = if outside { MOST_OUTSIDE } else { usize::MAX };
         Ok(Self {
+            max_channels: follower.max_channels.min(most),
+            bucket: outside.then(|| Bucket::new(BURST, PER_SECOND, tokio::time::Instant::now())),
             follower,
             caller,
             channels: HashMap::new(),
@@ -67,43 +85,60 @@ impl Connection {
     }
 
     /// Returns what is told in answer to `commands`. It ends when the transport breaks, or when no command can come any more
-    /// and nothing is followed; the host ends it when the process drains.
+    /// and nothing is followed; the host ends it when the process drains. It fails when a caller from outside says more than
+    /// it may, or has to prove itself again.
     pub(crate) fn events(
         self,
         commands: impl Stream<Item = Result<ConnectRequest, Status>> + Send + Unpin + 'static,
     ) -> Events {
-        let next = |(mut connection, mut commands): (Self, stream::Fuse<_>)| async move {
-            let event = connection.next(&mut commands).await?;
-            Some((Ok(event), (connection, commands)))
+        let (caller, proof) = (self.caller.clone(), self.follower.proof);
+        let next = |state: Option<(Self, stream::Fuse<_>)>| async {
+            let (mut connection, mut commands) = state?;
+            match connection.next(&mut commands).await.transpose()? {
+                Ok(event) => Some((Ok(event), Some((connection, commands)))),
+                Err(failure) => Some((Err(failure.into()), None)),
+            }
         };
-        stream::unfold((self, commands.fuse()), next).boxed()
+        while_proved(&caller, proof, stream::unfold(Some((self, commands.fuse())), next).boxed())
     }
 
-    async fn next<S>(&mut self, commands: &mut stream::Fuse<S>) -> Option<ConnectResponse>
+    async fn next<S>(&mut self, commands: &mut stream::Fuse<S>) -> Result<Option<ConnectResponse>, Failure>
     where
         S: Stream<Item = Result<ConnectRequest, Status>> + Unpin,
     {
         loop {
             let ended = commands.is_done();
             if ended && self.logs.is_empty() && self.errands.is_empty() {
-                return None;
+                return Ok(None);
             }
             tokio::select! {
                 command = commands.next(), if !ended && self.errands.len() < MOST_ERRANDS => match command {
-                    Some(Ok(request)) => if let Some(refused) = self.obey(request) {
-                        return Some(refused);
-                    },
-                    Some(Err(_)) => return None,
+                    Some(Ok(request)) => {
+                        self.count()?;
+                        if let Some(refused) = self.obey(request) {
+                            return Ok(Some(refused));
+                        }
+                    }
+                    Some(Err(_)) => return Ok(None),
                     None => {}
                 },
                 Some((channel, event)) = self.logs.next(), if !self.logs.is_empty() => {
-                    return Some(self.tell(channel, event));
+                    return Ok(Some(self.tell(channel, event)));
                 }
                 Some(()) = self.errands.next(), if !self.errands.is_empty() => {}
                 // The last channels were left; what follows from that is decided above.
                 else => {}
             }
         }
+    }
+
+    /// Counts a command of a caller from outside: each costs a call of Redis, or many.
+    fn count(&mut self) -> Result<(), Failure> {
+        if self.bucket.as_mut().is_none_or(|bucket| bucket.take(tokio::time::Instant::now())) {
+            return Ok(());
+        }
+        let text = "this stream says more than it may: 50 commands a second, 100 at once";
+        Err(Failure::new(&reason::OVERLOADED, text).retry_after(Duration::from_secs(2)))
     }
 
     /// Does what the gateway wants; returns what it is told at once if that cannot be done.
@@ -125,7 +160,7 @@ impl Connection {
     /// Follows a session; a channel that follows another one already leaves it.
     fn attach(&mut self, channel: u64, attach: Attach) -> Result<(), Error> {
         self.detach(channel);
-        if self.channels.len() >= self.follower.max_channels {
+        if self.channels.len() >= self.max_channels {
             return Err(Failure::new(&reason::OVERLOADED, "this stream follows as many sessions as it may").into());
         }
         let tenant = self.tenant(&attach.tenant_id)?;
@@ -167,7 +202,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Notes a delivery; only a gateway knows of one, so what others say about it is ignored.
     fn delivered(&mut self, channel: u64, delivered: &Delivered) -> Result<(), Error> {
+        if self.caller.is_outside() {
+            return Ok(());
+        }
         let task: TaskId = delivered.task_id.parse()?;
         let (queue, tenant) = (self.follower.queue.clone(), self.followed(channel)?.log.tenant().clone());
         let errand = async move {

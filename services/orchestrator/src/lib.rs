@@ -31,8 +31,12 @@ pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
         queue: kit.queue.clone(),
         enable_access_validation: config.enable_access_validation,
     };
-    let follower =
-        Follower { sessions: kit.sessions.clone(), queue: kit.queue.clone(), max_channels: config.max_channels };
+    let follower = Follower {
+        sessions: kit.sessions.clone(),
+        queue: kit.queue.clone(),
+        max_channels: config.max_channels,
+        proof: kit.proof,
+    };
     let delivery = Delivery { sessions: kit.sessions.clone() };
     let outcomes = Worker::new(kit.queue.clone(), Domain::Orchestrator, config.callback_slots).on_callback(
         move |work, callback| {

@@ -29,7 +29,9 @@ impl Query {
         let collections = self.check_question(tier, &request)?;
         let top_k = if request.top_k == 0 { self.default_limit(tier) } else { request.top_k };
         let mut stream = self.stream(&work, request.stream).await?;
-        let found = self.find(&work, &request.query, &collections, top_k, request.relevance_threshold).await?;
+        let reading = self.model.reads();
+        let (most, threshold) = (top_k.max(reading.at_least), request.relevance_threshold);
+        let found = self.find(&work, &request.query, &collections, most, threshold, reading.floor).await?;
         let max_sources = if request.max_sources == 0 { self.config.max_sources } else { request.max_sources };
         let prompt = self.prompt(&work, request, &found.hits)?;
         let (response, finish) = self.answer(prompt, stream.as_mut()).await?;

@@ -8,7 +8,7 @@ use proto::query::v1::{
 };
 use proto::task::v1::Task;
 use quota::UsageKind;
-use service_kit::{Intake, Kit, Order, Terms, intake};
+use service_kit::{Intake, Kit, Order, Terms};
 use tonic::{Request, Response, Status};
 
 use crate::{Query, add};
@@ -46,7 +46,7 @@ impl Envelope {
     ) -> Result<Task, Status> {
         let (session_id, callback_queue) = (&self.session_id, &self.callback_queue);
         let terms = Terms { session_id, callback_queue, user: order.caller.user.clone(), timeout: None };
-        let action = order.action(intake::context(self.context)?, payload, terms)?;
+        let action = order.action(order.context(self.context)?, payload, terms)?;
         order.access_collections(collections).await?;
         Ok(order.submit(kind, action).await?.task)
     }
@@ -75,6 +75,9 @@ impl QueryService for Grpc {
         let GenerateAnswerRequest { context, generate, session_id, callback_queue } = request.into_inner();
         let generate = generate.ok_or(action::Error::Missing("generate"))?;
         let collections = self.query.check_question(order.tier, &generate)?;
+        if order.caller.is_outside() {
+            self.query.check_history(order.tier, &generate)?;
+        }
         let envelope = Envelope { context, session_id, callback_queue };
         let task = envelope.submit(order, UsageKind::Query, &collections, &generate).await?;
         Ok(Response::new(GenerateAnswerResponse { task: Some(task) }))

@@ -6,7 +6,7 @@ use action::{Action, CollectionId, Tier};
 use models::LanguageModel;
 use proto::action::v1::{Source, TokenUsage};
 use proto::embedding::v1::{GenerateEmbeddings, GenerateEmbeddingsResult};
-use proto::query::v1::{GenerateAnswer, SearchPassages};
+use proto::query::v1::{GenerateAnswer, SearchPassages, Turn};
 use queue::{Answer, Work};
 use quota::{TierLimits, Tiers};
 use session::Sessions;
@@ -17,6 +17,13 @@ use crate::{Config, Error};
 
 /// Longest question, in characters, whatever the tier: a chat message.
 const QUESTION_CHARS: usize = 4_000;
+/// Longest answer, in tokens.
+const ANSWER_TOKENS: u32 = 8_192;
+/// Longest name of a model, and longest instructions, in characters.
+const MODEL_CHARS: usize = 100;
+const PROMPT_CHARS: usize = 16_000;
+/// Most turns of what was said before, whatever the tier.
+const HISTORY_TURNS: usize = 100;
 /// Most collections of one request.
 const COLLECTIONS: usize = 50;
 
@@ -67,8 +74,14 @@ impl Query {
     ///
     /// [`Error::Field`] and [`Error::Action`], naming the field.
     pub fn check_question(&self, tier: Tier, request: &GenerateAnswer) -> Result<Vec<CollectionId>, Error> {
+        let results = self.limits(tier).search_results;
         check_text(&request.query, QUESTION_CHARS)?;
-        check_bound("top_k", request.top_k, self.limits(tier).search_results)?;
+        check_bound("top_k", request.top_k, results)?;
+        check_bound("max_sources", request.max_sources, results)?;
+        check_bound("max_tokens", request.max_tokens, ANSWER_TOKENS)?;
+        check_length("model", &request.model, MODEL_CHARS)?;
+        check_length("system_prompt", &request.system_prompt, PROMPT_CHARS)?;
+        check_turns(&request.history, HISTORY_TURNS)?;
         check_share("relevance_threshold", request.relevance_threshold, -1.0)?;
         check_share("temperature", request.temperature, 0.0)?;
         if !request.agent_id.is_empty() {
@@ -77,11 +90,18 @@ impl Query {
         collections(&request.collection_ids)
     }
 
+    /// Checks the history of a question that comes from outside, which is bounded as that of an agent is. The mesh sends what
+    /// it has bounded itself.
+    pub(crate) fn check_history(&self, tier: Tier, request: &GenerateAnswer) -> Result<(), Error> {
+        check_turns(&request.history, self.limits(tier).history_messages as usize)
+    }
+
     pub(crate) fn limits(&self, tier: Tier) -> &TierLimits {
         self.tiers.of(tier)
     }
 
-    /// Finds what is near a text: one call for its vector, then the index.
+    /// Finds what is near a text: one call for its vector, then the index. Without a threshold it is the embedding model's
+    /// own, times `floor`.
     pub(crate) async fn find(
         &self,
         work: &Work,
@@ -89,13 +109,14 @@ impl Query {
         collections: &[CollectionId],
         limit: u32,
         threshold: Option<f64>,
+        floor: f64,
     ) -> Result<Found, Error> {
         let action = work.action();
         let answer = embed(work, self.question(action, text)).await?;
         work.event("embedded");
         let tokens = answer.tokens_used;
         let mut reply = answer.reply;
-        let least = threshold.unwrap_or(reply.relevance_threshold);
+        let least = threshold.unwrap_or(reply.relevance_threshold * floor);
         let vector = reply.embeddings.pop().ok_or(Error::NoVector)?.values;
         let question = Arc::new(Question::new(vector, reply.model).ok_or(Error::NoVector)?);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -135,8 +156,19 @@ fn check_text(text: &str, most: usize) -> Result<(), Error> {
     if text.trim().is_empty() {
         return Err(Error::field("query", "must not be empty"));
     }
+    check_length("query", text, most)
+}
+
+fn check_length(field: &'static str, text: &str, most: usize) -> Result<(), Error> {
     if text.chars().count() > most {
-        return Err(Error::field("query", format!("must have at most {most} characters")));
+        return Err(Error::field(field, format!("must have at most {most} characters")));
+    }
+    Ok(())
+}
+
+fn check_turns(history: &[Turn], most: usize) -> Result<(), Error> {
+    if history.len() > most {
+        return Err(Error::field("history", format!("must have at most {most} turns")));
     }
     Ok(())
 }
@@ -148,7 +180,7 @@ fn check_bound(field: &'static str, value: u32, most: u32) -> Result<(), Error> 
 fn check_share(field: &'static str, value: Option<f64>, least: f64) -> Result<(), Error> {
     match value {
         Some(value) if !(least..=1.0).contains(&value) => {
-            Err(Error::field(field, format!("must lie between {least} and 1")))
+            Err(Error::field(field, format!("must be a number between {least} and 1")))
         }
         _ => Ok(()),
     }

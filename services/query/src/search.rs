@@ -16,7 +16,7 @@ impl Query {
         let tier = work.action().tier;
         let collections = self.check_search(tier, &request)?;
         let limit = if request.limit == 0 { self.default_limit(tier) } else { request.limit };
-        let found = self.find(&work, &request.query, &collections, limit, request.similarity_threshold).await?;
+        let found = self.find(&work, &request.query, &collections, limit, request.similarity_threshold, 1.0).await?;
         let sources = (1..).zip(found.hits).map(|(number, hit)| source(hit, number)).collect();
         Ok(SearchPassagesResult { sources, tokens_used: Some(found.tokens) }.into())
     }

@@ -74,7 +74,7 @@ pub struct GenerateEmbeddingsRequest {
     /// What to embed. Required.
     #[prost(message, optional, tag = "2")]
     pub generate: ::core::option::Option<GenerateEmbeddings>,
-    /// `{domain}:{tenant_id}:callbacks` of the caller's tenant; the orchestrator's when empty.
+    /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "3")]
     pub callback_queue: ::prost::alloc::string::String,
 }

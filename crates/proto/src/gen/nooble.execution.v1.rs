@@ -78,7 +78,7 @@ pub struct RunAgentRequest {
     /// Session that shows the progress; empty for none.
     #[prost(string, tag = "3")]
     pub session_id: ::prost::alloc::string::String,
-    /// `{domain}:{tenant_id}:callbacks` of the caller's tenant; the orchestrator's when empty.
+    /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "4")]
     pub callback_queue: ::prost::alloc::string::String,
     /// Time for the run; the tier's budget when unset, which also bounds it.

@@ -29,7 +29,7 @@ pub struct SendMessageRequest {
     /// Time for the run; the tier's budget when unset, which also bounds it.
     #[prost(message, optional, tag = "9")]
     pub timeout: ::core::option::Option<::prost_types::Duration>,
-    /// `{domain}:{tenant_id}:callbacks` of the caller's tenant; the orchestrator's when empty.
+    /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "10")]
     pub callback_queue: ::prost::alloc::string::String,
 }

@@ -237,7 +237,7 @@ pub struct SearchPassagesRequest {
     /// What to find. Required.
     #[prost(message, optional, tag = "2")]
     pub search: ::core::option::Option<SearchPassages>,
-    /// `{domain}:{tenant_id}:callbacks` of the caller's tenant; the orchestrator's when empty.
+    /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "3")]
     pub callback_queue: ::prost::alloc::string::String,
 }
@@ -280,7 +280,7 @@ pub struct GenerateAnswerRequest {
     /// Session that shows the progress; empty for none.
     #[prost(string, tag = "3")]
     pub session_id: ::prost::alloc::string::String,
-    /// `{domain}:{tenant_id}:callbacks` of the caller's tenant; the orchestrator's when empty.
+    /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "4")]
     pub callback_queue: ::prost::alloc::string::String,
 }

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-use super::{GRPC_TIMEOUT, LONG_METHODS, header, of};
+use super::{GRPC_TIMEOUT, LONG_METHODS, header, limit, of};
 
 #[test]
 fn timeouts_are_read_in_every_unit_and_written_in_the_finest_that_fits() {
@@ -25,6 +25,22 @@ fn timeouts_are_read_in_every_unit_and_written_in_the_finest_that_fits() {
     assert_eq!(header(Duration::from_millis(1500)), "1500000u");
     assert_eq!(header(Duration::from_hours(24)), "86400000m");
     assert_eq!(header(Duration::MAX), "99999999S");
+}
+
+#[test]
+fn a_caller_may_ask_for_five_minutes_at_most_except_for_a_stream() {
+    let (default, century) = (Duration::from_secs(30), Duration::from_hours(24 * 36_525));
+    let unary = |asked| limit("/nooble.query.v1.QueryService/SearchPassages", asked, default);
+    assert_eq!(unary(None), Some(default));
+    assert_eq!(unary(Some(Duration::from_mins(4))), Some(Duration::from_mins(4)));
+    assert_eq!(unary(Some(century)), Some(Duration::from_mins(5)));
+    let wait = |asked| limit("/nooble.task.v1.TaskService/WaitTask", asked, default);
+    for asked in [None, Some(century)] {
+        let longest = wait(asked).unwrap();
+        assert!(longest > Duration::from_mins(5) && longest < Duration::from_mins(6), "the longest wait is answered");
+    }
+    let stream = |asked| limit("/nooble.task.v1.TaskService/WatchTask", asked, default);
+    assert_eq!((stream(None), stream(Some(century))), (None, Some(century)));
 }
 
 #[test]

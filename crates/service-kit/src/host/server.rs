@@ -126,7 +126,7 @@ fn serve(
         .layer(Layered::new(ShedLayer::new(config.max_calls)))
         // DEADLINE_EXCEEDED in time, where tonic alone says CANCELLED; around identity, so that asking management counts.
         .layer(Layered::new(DeadlineLayer::new(config.deadline, signals.ending)))
-        // A façade sees a caller that was proved, or none.
+        // A façade sees a caller that was proved; nobody else gets further in.
         .layer(Layered::new(IdentityLayer::new(kit.signer.clone(), kit.resolver.clone())))
         // Innermost: a defect is the INTERNAL of one call, and says nothing about the others on its connection.
         .layer(Layered::new(PanicLayer))

@@ -34,9 +34,12 @@ pub struct Caller {
 impl Caller {
     /// Returns who sent a request. Fails with `CREDENTIAL_REQUIRED` when nobody proved anything.
     pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Failure> {
-        request.extensions().get().ok_or_else(|| {
-            Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key>` or `x-api-key: <key>`")
-        })
+        request.extensions().get().ok_or_else(nobody)
+    }
+
+    /// Tells whether the caller is no service of the mesh, so that whatever it sends was looked at by nobody before.
+    pub fn is_outside(&self) -> bool {
+        self.service.is_none()
     }
 
     /// Returns the tenant for whom the call is made. Fails with `SCOPE_REQUIRED` without one, with `TENANT_INACTIVE` when
@@ -104,6 +107,11 @@ impl Caller {
     pub fn into_admitted(self) -> Self {
         Self { admitted: true, ..self }
     }
+}
+
+/// What is said to who proved nothing.
+pub(super) fn nobody() -> Failure {
+    Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key>` or `x-api-key: <key>`")
 }
 
 fn lacking(scope: Scope) -> Failure {

@@ -4,11 +4,12 @@ use fault::Failure;
 use http::{HeaderMap, Request};
 use tonic::body::Body;
 
+use super::caller::nobody;
 use super::{Caller, HEADER, Resolver, Signer, presented};
 use crate::around::{Answer, Around, Inner};
 
-/// Proves who calls. Nobody may send an identity that the mesh did not sign; whoever proves nothing goes on without a
-/// [`Caller`], and every method but those of health and reflection refuses that.
+/// Proves who calls. Nobody may send an identity that the mesh did not sign. Whoever proves nothing is refused before the
+/// request is read, at every method but those of health and reflection: who is nobody holds no place while a body comes.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityLayer {
     signer: Signer,
@@ -20,17 +21,14 @@ impl IdentityLayer {
         Self { signer, resolver }
     }
 
-    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Failure> {
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
         let mut identities = headers.get_all(HEADER).iter();
         if let Some(identity) = identities.next() {
             // Of two identities one would be ignored; nothing is ignored here.
             let text = if identities.next().is_some() { "" } else { identity.to_str().unwrap_or_default() };
-            return self.signer.verify(text).map(Some);
+            return self.signer.verify(text);
         }
-        match presented(headers)? {
-            Some(credential) => self.resolver.resolve(credential).await.map(Some),
-            None => Ok(None),
-        }
+        self.resolver.resolve(presented(headers)?.ok_or_else(nobody)?).await
     }
 }
 
@@ -47,13 +45,12 @@ impl Around for IdentityLayer {
             // Nothing but this layer says who calls.
             request.extensions_mut().remove::<Caller>();
             match layer.caller(request.headers()).await {
-                Ok(Some(caller)) => {
+                Ok(caller) => {
                     request.extensions_mut().insert(caller);
+                    inner.call(request).await
                 }
-                Ok(None) => {}
-                Err(failure) => return Ok(tonic::Status::from(failure).into_http()),
+                Err(failure) => Ok(tonic::Status::from(failure).into_http()),
             }
-            inner.call(request).await
         })
     }
 }

@@ -6,11 +6,12 @@ use futures::future::join_all;
 use proto::management::v1::{GetTenantRequest, ResolveCredentialRequest};
 use proto::task::v1::ListTasksRequest;
 use proto::task::v1::task_service_client::TaskServiceClient;
-use service_kit::{Identity, Scope, Scopes};
+use service_kit::{HostConfig, Identity, Scope, Scopes};
 use testkit::eventually;
 use tonic::Code;
+use tower::{Service as _, ServiceExt as _};
 
-use crate::mesh::{Mesh, ms, reason, request};
+use crate::mesh::{MANAGEMENT, Mesh, ms, reason, request};
 
 const KEY: (&str, &str) = ("x-api-key", "nbl_tenant_key");
 
@@ -30,6 +31,38 @@ async fn an_outsider_is_who_the_key_says_and_nobody_without_one() {
     }
     let wrong = client.get_tenant(request(GetTenantRequest::default(), &[("x-api-key", "nbl_wrong_key")])).await;
     assert_eq!(reason(&wrong.unwrap_err()), "CREDENTIAL_INVALID");
+}
+
+/// The body of a request that never comes.
+struct Never;
+
+impl http_body::Body for Never {
+    type Data = bytes::Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, tonic::Status>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn who_proves_nothing_holds_no_place_with_a_body_that_never_comes() {
+    let mesh = Mesh::with(HostConfig { max_calls: 1, ..HostConfig::anywhere() }).await;
+    let mut channel = mesh.channel();
+    for _ in 0..3 {
+        let call = http::Request::post(format!("/{MANAGEMENT}/GetTenant"))
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", "99999999H")
+            .body(tonic::body::Body::new(Never))
+            .unwrap();
+        let channel = channel.ready().await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(10), channel.call(call)).await.unwrap().unwrap();
+        let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!((status.code(), reason(&status)), (Code::Unauthenticated, "CREDENTIAL_REQUIRED"));
+    }
 }
 
 #[tokio::test]

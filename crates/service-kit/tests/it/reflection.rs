@@ -1,6 +1,6 @@
 use futures::stream;
 use proto::management::v1::GetTenantRequest;
-use service_kit::{HostConfig, Part};
+use service_kit::{HostConfig, Identity, Part};
 
 use crate::mesh::{MANAGEMENT, Mesh};
 
@@ -54,6 +54,7 @@ async fn a_worker_process_has_health_and_reflection_only() {
     let mut names = listed!(mesh, v1);
     names.sort();
     assert_eq!(names, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]);
-    let refused = mesh.outsider().get_tenant(GetTenantRequest::default()).await.unwrap_err();
+    let mut management = mesh.kit.peers.management(Identity::service());
+    let refused = management.get_tenant(GetTenantRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unimplemented);
 }

@@ -16,7 +16,7 @@ use service_kit::{Caller, Host, HostConfig, Identity, Peer, Scope, Scopes, Servi
 use session::{Append, Log};
 use tokio::sync::Notify;
 
-use crate::mesh::{Mesh, reason};
+use crate::mesh::{Mesh, ms, reason, request};
 
 fn identity(tenant: &str) -> Identity {
     Identity::tenant(tenant.parse().unwrap(), Tier::Free)
@@ -149,6 +149,23 @@ async fn watching_ends_soon_after_the_task_even_when_its_log_has_no_final_frame(
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
     assert!(stream.message().await.unwrap().is_none(), "nothing follows");
+}
+
+#[tokio::test]
+async fn who_watches_from_outside_must_prove_itself_again_after_a_while() {
+    let mesh = Mesh::adjusted(HostConfig::anywhere(), |config| config.proof = ms(200)).await;
+    let action = work("acme-1");
+    mesh.kit.queue.submit(action.clone()).await.unwrap();
+    let watch = || WatchTaskRequest { task_id: action.task.to_string() };
+    let outside = request(watch(), &[("x-api-key", "nbl_tenant_key")]);
+    let mut outside = TaskServiceClient::new(mesh.channel()).watch_task(outside).await.unwrap().into_inner();
+    let mut inside = tasks(&mesh, "acme-1").watch_task(watch()).await.unwrap().into_inner();
+    for stream in [&mut outside, &mut inside] {
+        assert_eq!(next(stream).await.task.unwrap().status(), Status::Pending);
+    }
+    let ended = outside.message().await.unwrap_err();
+    assert_eq!((ended.code(), reason(&ended)), (tonic::Code::Unavailable, "DRAINING"));
+    assert!(tokio::time::timeout(ms(300), inside.message()).await.is_err(), "a service of the mesh goes on");
 }
 
 #[tokio::test]

@@ -90,8 +90,13 @@ pub(crate) struct Conversations {
 impl Conversations {
     /// Saves a turn for a task ahead of its run.
     pub(crate) fn save(&self, turn: SavedTurn) {
+        self.save_in("elsewhere", turn);
+    }
+
+    /// Saves a turn in a conversation.
+    pub(crate) fn save_in(&self, conversation: &str, turn: SavedTurn) {
         let saved =
-            SaveTurnRequest { conversation_id: "elsewhere".into(), turn: Some(turn), ..SaveTurnRequest::default() };
+            SaveTurnRequest { conversation_id: conversation.into(), turn: Some(turn), ..SaveTurnRequest::default() };
         self.saved.lock().expect("nobody panicked").push(saved);
     }
 

@@ -232,6 +232,40 @@ async fn a_rag_agent_answers_from_its_collections_with_sources() {
 }
 
 #[tokio::test]
+async fn after_long_turns_a_rag_agent_answers_with_what_has_room() {
+    let mesh = Mesh::start(Script::new([HELLO])).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let answer_from = move |_: Work, asked: GenerateAnswer| {
+        tell.send(asked.history).expect("the test listens");
+        async { Ok::<_, fault::Failure>(GenerateAnswerResult { response: "Here.".into(), ..Default::default() }) }
+    };
+    let stop = CancellationToken::new();
+    let worker = Worker::new(mesh.kit.queue.clone(), Domain::Query, 4).on(answer_from);
+    mesh.kit.tasks.spawn(worker.run(stop.clone()));
+    let _stop = stop.drop_guard();
+    // The agent reads three messages, of 100 KiB each.
+    for number in 0..3 {
+        let said = |role: &str| Message {
+            role: role.into(),
+            content: format!("{number}{}", "x".repeat(100 * 1024)),
+            ..Message::default()
+        };
+        let turn = SavedTurn {
+            task_id: format!("earlier-{number}"),
+            user: Some(said("user")),
+            assistant: Some(said("assistant")),
+            ..SavedTurn::default()
+        };
+        mesh.conversations.save_in("conv-sess-full", turn);
+    }
+    let task = mesh.run(run_of("reader", "where?", "sess-full")).await;
+    assert_eq!(answer(&task).response, "Here.");
+    let history = told.recv().await.expect("a question");
+    let [last] = &history[..] else { panic!("one turn has room, not {}", history.len()) };
+    assert!(last.role == "assistant" && last.content.starts_with('2'), "the latest is kept");
+}
+
+#[tokio::test]
 async fn in_a_collection_context_any_agent_answers_from_that_collection() {
     let mesh = Mesh::start(Script::new([HELLO])).await;
     let _documents = documents(&mesh);

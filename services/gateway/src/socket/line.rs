@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
+use service_kit::Bucket;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
-use super::bucket::Bucket;
 use super::close::Close;
 
 /// Time for a close frame to be taken, and to be answered.

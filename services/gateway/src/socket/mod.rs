@@ -5,7 +5,6 @@
 //! goes on from (epoch, seq).
 
 mod acks;
-mod bucket;
 mod close;
 pub(crate) mod drain;
 mod follow;

@@ -7,12 +7,12 @@ use axum::extract::ws::{Message, WebSocket};
 use fault::{Failure, reason};
 use futures::future::{BoxFuture, OptionFuture};
 use proto::task::v1::Frame;
+use service_kit::Bucket;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
-use super::bucket::Bucket;
 use super::close::Close;
 use super::drain::Place;
 use super::frames::{self, Addressee, ProtocolError};

@@ -1,5 +1,4 @@
 mod acks;
-mod bucket;
 mod follow;
 mod frames;
 mod places;

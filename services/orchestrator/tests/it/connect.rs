@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use action::{Action, ExecutionContext, Tier};
+use fault::Failure;
 use orchestrator::Config;
 use proto::execution::v1::AgentRun;
 use proto::orchestrator::v1::connect_request::Command;
@@ -17,7 +18,7 @@ use service_kit::Peer;
 use session::{Append, Log};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use crate::mesh::{Mesh, tenant};
 use crate::send::message;
@@ -32,6 +33,12 @@ impl Stream {
     async fn open(mut client: OrchestratorServiceClient<Peer>) -> Self {
         let (commands, sent) = mpsc::channel(16);
         let events = client.connect(ReceiverStream::new(sent)).await.expect("accepted").into_inner();
+        Self { commands, events }
+    }
+
+    async fn open_outside(mesh: &Mesh) -> Self {
+        let (commands, sent) = mpsc::channel(256);
+        let events = mesh.outsider().connect(ReceiverStream::new(sent)).await.expect("accepted").into_inner();
         Self { commands, events }
     }
 
@@ -68,6 +75,20 @@ impl Stream {
             other => panic!("not a refusal: {other:?}"),
         }
     }
+}
+
+/// Reads events until the stream fails; returns why.
+async fn fails(events: &mut Streaming<ConnectResponse>) -> (Code, &'static str) {
+    let failing = async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ended in peace"),
+                Err(status) => return (status.code(), Failure::from_status(&status).reason().id),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), failing).await.expect("it ends")
 }
 
 /// Writes `count` updates into the session's log.
@@ -236,4 +257,81 @@ async fn a_stream_ends_when_the_process_drains() {
     assert!(matches!(stream.next().await, (1, Event::Attached(_))));
     mesh.stop().await;
     while let Ok(Some(_)) = stream.events.message().await {}
+}
+
+#[tokio::test]
+async fn a_stream_from_outside_follows_64_sessions_at_most() {
+    let mesh = Mesh::start().await;
+    let mut stream = Stream::open_outside(&mesh).await;
+    for channel in 1..=65 {
+        stream.attach(channel, "tenant-1", &format!("sess-{channel}")).await;
+    }
+    let mut attached = 0;
+    let refused = loop {
+        match stream.next().await {
+            (channel, Event::Refused(refused)) => break (channel, refused.reason),
+            (_, Event::Attached(_)) => attached += 1,
+            _ => {}
+        }
+    };
+    assert_eq!(refused, (65, "OVERLOADED".to_owned()));
+    while attached < 64 {
+        if let (_, Event::Attached(_)) = stream.next().await {
+            attached += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_from_outside_that_says_too_much_ends_and_one_of_the_mesh_does_not() {
+    let mesh = Mesh::start().await;
+    let (mut outside, mut gateway) = (Stream::open_outside(&mesh).await, Stream::open(mesh.gateway()).await);
+    for stream in [&mut outside, &mut gateway] {
+        stream.attach(1, "tenant-1", "sess-busy").await;
+        assert!(matches!(stream.next().await, (1, Event::Attached(_))));
+    }
+    let acknowledge = || Command::Acknowledge(Acknowledge::default());
+    let flooding = async {
+        // The stream may end while more is being said.
+        while outside.commands.send(ConnectRequest { channel: 1, command: Some(acknowledge()) }).await.is_ok() {}
+    };
+    let failed = tokio::select! {
+        failed = fails(&mut outside.events) => failed,
+        () = flooding => fails(&mut outside.events).await,
+    };
+    assert_eq!(failed, (Code::ResourceExhausted, "OVERLOADED"));
+    for _ in 0..500 {
+        gateway.say(1, acknowledge()).await;
+    }
+    gateway.attach(2, "tenant-1", "sess-calm").await;
+    while !matches!(gateway.next().await, (2, Event::Attached(_))) {}
+}
+
+#[tokio::test]
+async fn what_an_outside_caller_says_of_a_delivery_is_ignored() {
+    let mesh = Mesh::start().await;
+    let task = mesh.send(message("hola", "sess-lied")).await.expect("accepted").task.expect("a task").task_id;
+    let mut stream = Stream::open_outside(&mesh).await;
+    stream.attach(1, "tenant-1", "sess-lied").await;
+    stream.say(1, Command::Delivered(Delivered { task_id: task.clone(), at: None })).await;
+    stream.say(1, Command::Acknowledge(Acknowledge::default())).await;
+    // Commands are obeyed in their order: once the next one was, this one was.
+    stream.attach(2, "tenant-1", "sess-after").await;
+    while !matches!(stream.next().await, (2, Event::Attached(_))) {}
+    let id = task.parse().expect("an id");
+    let task = mesh.kit.queue.task(&tenant(), id).await.expect("readable").expect("a task");
+    assert!(task.events.iter().all(|event| event.name != "delivered"), "{:?}", task.events);
+}
+
+#[tokio::test]
+async fn a_stream_from_outside_ends_after_a_while_so_that_its_caller_proves_itself_again() {
+    let mesh = Mesh::adjusted(Config::default(), |kit| kit.proof = Duration::from_millis(200)).await;
+    let (mut outside, mut gateway) = (Stream::open_outside(&mesh).await, Stream::open(mesh.gateway()).await);
+    for stream in [&mut outside, &mut gateway] {
+        stream.attach(1, "tenant-1", "sess-long").await;
+    }
+    assert_eq!(fails(&mut outside.events).await, (Code::Unavailable, "DRAINING"));
+    while !matches!(gateway.next().await, (1, Event::Attached(_))) {}
+    write(&mesh, "sess-long", 1).await;
+    assert_eq!(gateway.frame(1).await.1, "step 0");
 }

@@ -6,6 +6,9 @@ use proto::management::v1::*;
 use service_kit::Caller;
 use tonic::{Request, Response, Status};
 
+/// The key of `tenant-1`.
+pub(crate) const KEY: &str = "nbl_key_of_tenant_1";
+
 /// Knows `agent-ventas` and `guide` of `tenant-1`, and nothing else.
 #[derive(Clone, Debug)]
 pub(crate) struct Management;
@@ -36,6 +39,21 @@ macro_rules! management {
                 Ok(Response::new(GetAgentResponse { agent: Some(agent) }))
             }
 
+            async fn resolve_credential(
+                &self,
+                request: Request<ResolveCredentialRequest>,
+            ) -> Result<Response<ResolveCredentialResponse>, Status> {
+                Caller::of(&request)?.inside()?;
+                if request.get_ref().credential != KEY {
+                    return Err(Failure::new(&reason::CREDENTIAL_INVALID, "unknown").into());
+                }
+                let tier = action::Tier::Professional.to_proto().into();
+                let tenant = Tenant { tenant_id: "tenant-1".into(), tier, is_active: true, ..Tenant::default() };
+                let scopes = vec![service_kit::Scope::Tenant.to_string()];
+                let answer = ResolveCredentialResponse { tenant: Some(tenant), scopes, key_id: "key".into() };
+                Ok(Response::new(answer))
+            }
+
             async fn get_collection(
                 &self,
                 request: Request<GetCollectionRequest>,
@@ -62,7 +80,6 @@ management! {
     update_tenant(UpdateTenantRequest) -> UpdateTenantResponse;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
-    resolve_credential(ResolveCredentialRequest) -> ResolveCredentialResponse;
     create_agent(CreateAgentRequest) -> CreateAgentResponse;
     update_agent(UpdateAgentRequest) -> UpdateAgentResponse;
     list_agents(ListAgentsRequest) -> ListAgentsResponse;

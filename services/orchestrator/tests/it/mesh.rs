@@ -1,5 +1,6 @@
 //! An orchestrator of the test's own: Redis, management, the host with its worker, and clients.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use action::{TenantId, Tier};
@@ -14,14 +15,21 @@ use service_kit::{
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
-use crate::management::Management;
+use crate::management::{KEY, Management};
+
+/// A channel on which every call presents a key.
+pub(crate) type Outsider = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
 
 /// Everything ends when this is dropped.
 pub(crate) struct Mesh {
     pub(crate) redis: testkit::Redis,
     pub(crate) kit: Kit,
     peers: Peers,
+    address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -32,17 +40,24 @@ impl Mesh {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::adjusted(config, |_| {}).await
+    }
+
+    /// Starts with whatever `adjust` changes.
+    pub(crate) async fn adjusted(config: Config, adjust: impl FnOnce(&mut KitConfig)) -> Self {
         let redis = testkit::Redis::start().await;
         let host = Host::bind(HostConfig { grace: Duration::from_secs(2), ..HostConfig::anywhere() });
         let host = host.await.expect("ports are free");
-        let peers = PeersConfig::all_at(host.grpc_address());
+        let address = host.grpc_address();
+        let peers = PeersConfig::all_at(address);
         let key = Secret::new("a key of the test");
-        let kit = KitConfig {
+        let mut kit = KitConfig {
             redis_url: Some(redis.url()),
             identity_key: Some(key),
             peers: peers.clone(),
             ..KitConfig::read(&mut Settings::from_pairs(&[]), "orchestrator")
         };
+        adjust(&mut kit);
         let kit = Kit::start(kit).await.expect("the kit starts");
         let orchestrator = orchestrator::service(config, &kit).await.expect("the service starts");
         let management = Service::outside_of_domains().serve(ManagementServiceServer::new(Management));
@@ -53,7 +68,7 @@ impl Mesh {
             let until = async { drop(stopped.await) };
             host.serve(orchestrator).serve(management).until(&hosted, until).await.expect("it runs until told to stop");
         });
-        Self { redis, kit, peers, stop: Some(stop), running }
+        Self { redis, kit, peers, address, stop: Some(stop), running }
     }
 
     /// Calls for a tenant.
@@ -66,6 +81,15 @@ impl Mesh {
         let tenant = Tenant { id: tenant.parse().expect("an id"), tier, active: true };
         let caller = Caller { tenant: Some(tenant), scopes: Scopes::from([Scope::Tenant]), ..Caller::default() };
         self.peers.orchestrator(Identity::from(caller))
+    }
+
+    /// Calls `tenant-1`'s key in hand, as somebody who is no service of the mesh does.
+    pub(crate) fn outsider(&self) -> OrchestratorServiceClient<Outsider> {
+        let channel = Endpoint::try_from(format!("http://{}", self.address)).expect("an address").connect_lazy();
+        OrchestratorServiceClient::with_interceptor(channel, |mut call: Request<()>| {
+            call.metadata_mut().insert("x-api-key", KEY.parse().expect("plain characters"));
+            Ok(call)
+        })
     }
 
     /// Calls as a gateway, on nobody's behalf.

@@ -167,14 +167,25 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Makes the version the one that can be found.
-    async fn appear(&mut self, total: u32, live: Option<Live>) -> Result<u32, Error> {
-        let sql = "SELECT COUNT(*) FROM indexed_chunks WHERE tenant_id = $1 AND document_id = $2 AND version = $3";
-        let query = self.scoped.query_scalar::<i64>(sql).bind(self.document()).bind(self.version);
-        let arrived = query.fetch_one(&mut *self.transaction).await.map_err(Store::from)?;
+    /// Checks that all chunks of the version are there. No number comes twice, so that as many chunks as there shall be have
+    /// no gap exactly when the greatest number is the last one.
+    async fn complete(&mut self, total: u32) -> Result<(), Error> {
+        let sql = "SELECT COUNT(*), COALESCE(MAX(chunk_index), -1) FROM indexed_chunks \
+                   WHERE tenant_id = $1 AND document_id = $2 AND version = $3";
+        let query = self.scoped.query_as::<(i64, i64)>(sql).bind(self.document()).bind(self.version);
+        let (arrived, greatest) = query.fetch_one(&mut *self.transaction).await.map_err(Store::from)?;
         if arrived != i64::from(total) {
             return Err(Error::field("total_chunks", "is not the number of chunks that have arrived"));
         }
+        if greatest != arrived - 1 {
+            return Err(Error::field("chunks", "are not numbered from 0 without gaps"));
+        }
+        Ok(())
+    }
+
+    /// Makes the version the one that can be found.
+    async fn appear(&mut self, total: u32, live: Option<Live>) -> Result<u32, Error> {
+        self.complete(total).await?;
         if let Some(live) = live.filter(|live| live.collection != self.part.collection.as_str()) {
             self.revise(live.collection).await?;
         }
@@ -188,7 +199,7 @@ impl Write<'_> {
                    dimensions = excluded.dimensions, chunks = excluded.chunks, revision = excluded.revision";
         let query = self.scoped.query(sql).bind(self.document()).bind(collection).bind(self.part.title.clone());
         let query = query.bind(self.version).bind(self.part.model.clone()).bind(self.dimensions);
-        query.bind(arrived).bind(revision).execute(&mut *self.transaction).await.map_err(Store::from)?;
+        query.bind(i64::from(total)).bind(revision).execute(&mut *self.transaction).await.map_err(Store::from)?;
         self.settle().await?;
         Ok(total)
     }

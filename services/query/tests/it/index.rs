@@ -204,3 +204,21 @@ async fn an_index_larger_than_its_memory_finds_the_same() {
         assert!(one.windows(2).all(|pair| pair[0].similarity >= pair[1].similarity));
     }
 }
+
+#[tokio::test]
+async fn a_version_with_a_gap_in_its_numbers_does_not_appear() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path()).await;
+    let acme = tenant("acme");
+    let vector = [[1.0, 0.0, 0.0]];
+    let first = Part { total: None, ..whole("manuals", "doc", 1, &vector) };
+    let far = Part { chunks: chunks(7, "doc", 1, &vector), ..first.clone() };
+    let last = Part { chunks: chunks(1, "doc", 1, &vector), total: Some(3), ..first.clone() };
+    index.add(&acme, first.clone()).await.unwrap();
+    index.add(&acme, far).await.unwrap();
+    names_field(index.add(&acme, last.clone()).await, "chunks");
+    assert!(search(&index, "acme", &["manuals"], [1.0, 0.0, 0.0]).await.is_empty());
+    // Whoever cuts the document anew is not bothered by what was there.
+    index.add(&acme, first).await.unwrap();
+    assert_eq!(index.add(&acme, Part { total: Some(2), ..last }).await.unwrap(), 2);
+}

@@ -7,10 +7,11 @@ use action::{Action, ExecutionContext, Status, TaskId, TenantId, Tier};
 use fault::Failure;
 use models::{EmbeddingConfig, LlmConfig};
 use proto::embedding::v1::Vector;
-use proto::management::v1::{Collection, CreateCollectionRequest, CreateTenantRequest};
+use proto::management::v1::{Collection, CreateApiKeyRequest, CreateCollectionRequest, CreateTenantRequest};
+use proto::query::v1::query_service_client::QueryServiceClient;
 use proto::query::v1::{
     Chunk, GenerateAnswer, GenerateAnswerRequest, GenerateAnswerResult, GetIndexStatsRequest, IndexChunks,
-    IndexChunksRequest, IndexChunksResult, SearchPassages, SearchPassagesRequest,
+    IndexChunksRequest, IndexChunksResult, SearchPassages, SearchPassagesRequest, Turn,
 };
 use proto::task::v1::Task;
 use proto::task::v1::frame::Body;
@@ -31,6 +32,7 @@ struct Mesh {
     embedder: Arc<dyn models::Embedder>,
     tenant: TenantId,
     tier: Tier,
+    address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     host: JoinHandle<()>,
     _redis: testkit::Redis,
@@ -43,7 +45,8 @@ impl Mesh {
         let redis = testkit::Redis::start().await;
         let dir = tempfile::tempdir().unwrap();
         let host = Host::bind(HostConfig::anywhere()).await.unwrap();
-        let peers = PeersConfig::all_at(host.grpc_address());
+        let address = host.grpc_address();
+        let peers = PeersConfig::all_at(address);
         let key = Secret::new("a key for tests of 32 characters");
         let kit = Kit::start(KitConfig::new("test", &redis.url(), dir.path().to_owned(), key, peers)).await.unwrap();
         let embedder = models::open_embedder(&EmbeddingConfig::Hashing).await.unwrap();
@@ -61,7 +64,7 @@ impl Mesh {
             host.until(&served, stopped).await.unwrap();
         });
         let tenant: TenantId = "acme".parse().unwrap();
-        let mesh = Self { kit, embedder, tenant, tier, stop, host, _redis: redis, _dir: dir };
+        let mesh = Self { kit, embedder, tenant, tier, address, stop, host, _redis: redis, _dir: dir };
         mesh.settle().await;
         mesh
     }
@@ -87,7 +90,7 @@ impl Mesh {
         Caller { tenant: Some(tenant), scopes: Scopes::from([Scope::Tenant]), ..Caller::default() }
     }
 
-    fn query(&self) -> proto::query::v1::query_service_client::QueryServiceClient<service_kit::Peer> {
+    fn query(&self) -> QueryServiceClient<service_kit::Peer> {
         self.kit.peers.query(self.caller())
     }
 
@@ -219,8 +222,10 @@ async fn requests_outside_their_bounds_are_refused_and_cost_nothing() {
     refused(try_search(SearchPassages { limit: 6, ..search("text") }).await, "INVALID_FIELD", "limit");
     let none = SearchPassages { collection_ids: Vec::new(), ..search("text") };
     refused(try_search(none).await, "INVALID_FIELD", "collection_ids");
-    let threshold = SearchPassages { similarity_threshold: Some(1.5), ..search("text") };
-    refused(try_search(threshold).await, "INVALID_FIELD", "similarity_threshold");
+    for wrong in [1.5, -1.5, f64::NAN, f64::INFINITY] {
+        let threshold = SearchPassages { similarity_threshold: Some(wrong), ..search("text") };
+        refused(try_search(threshold).await, "INVALID_FIELD", "similarity_threshold");
+    }
     let nowhere = SearchPassages { collection_ids: vec!["nowhere".to_owned()], ..search("text") };
     refused(try_search(nowhere).await, "COLLECTION_NOT_FOUND", "collection_id");
 
@@ -241,6 +246,11 @@ async fn requests_outside_their_bounds_are_refused_and_cost_nothing() {
     let large = IndexChunksRequest { context: Some(context()), index: Some(index) };
     refused(mesh.query().index_chunks(large).await, "PAYLOAD_TOO_LARGE", "payload");
 
+    let metadata = [("note".to_owned(), "x".repeat(20 * 1024))].into();
+    let envelope = proto::action::v1::ExecutionContext { metadata, ..context() };
+    let large = SearchPassagesRequest { context: Some(envelope), ..searching(search("text")) };
+    refused(mesh.query().search_passages(large).await, "PAYLOAD_TOO_LARGE", "payload");
+
     let windows = mesh.kit.quota.status(&mesh.tenant, Tier::Free).await.unwrap();
     assert!(windows.iter().all(|window| window.remaining == window.limit), "{windows:?}");
     // The same bounds hold for actions that come by the queue.
@@ -250,6 +260,68 @@ async fn requests_outside_their_bounds_are_refused_and_cost_nothing() {
     let task = mesh.kit.queue.submit(action).await.unwrap().task;
     let ended = mesh.ended(&task).await;
     assert_eq!((ended.status(), ended.error.unwrap().field.as_str()), (Status::Failed, "limit"));
+    mesh.end().await;
+}
+
+fn wrong_questions() -> Vec<(GenerateAnswer, &'static str)> {
+    let turn = Turn { role: "user".to_owned(), content: "text".to_owned() };
+    vec![
+        (GenerateAnswer { max_tokens: 8193, ..question("text") }, "max_tokens"),
+        (GenerateAnswer { model: "m".repeat(101), ..question("text") }, "model"),
+        (GenerateAnswer { system_prompt: "p".repeat(16_001), ..question("text") }, "system_prompt"),
+        (GenerateAnswer { history: vec![turn; 101], ..question("text") }, "history"),
+        (GenerateAnswer { top_k: 6, ..question("text") }, "top_k"),
+        (GenerateAnswer { max_sources: 6, ..question("text") }, "max_sources"),
+        (GenerateAnswer { relevance_threshold: Some(f64::NAN), ..question("text") }, "relevance_threshold"),
+    ]
+}
+
+fn asking(generate: GenerateAnswer) -> GenerateAnswerRequest {
+    GenerateAnswerRequest { context: Some(context()), generate: Some(generate), ..GenerateAnswerRequest::default() }
+}
+
+#[tokio::test]
+async fn questions_outside_their_bounds_are_refused_at_the_facade_and_by_the_worker() {
+    let mesh = Mesh::start(Tier::Free).await;
+    for (wrong, field) in wrong_questions() {
+        refused(mesh.query().generate_answer(asking(wrong.clone())).await, "INVALID_FIELD", field);
+        let collection = ExecutionContext::collection("manuals".parse().unwrap());
+        let action = Action::root(mesh.tenant.clone(), Tier::Free, collection, &wrong);
+        let task = mesh.kit.queue.submit(action).await.unwrap().task;
+        let error = mesh.ended(&task).await.error.unwrap();
+        assert_eq!((error.reason.as_str(), error.field.as_str()), ("INVALID_FIELD", field));
+    }
+    let turn = Turn { role: "user".to_owned(), content: "text".to_owned() };
+    let most = GenerateAnswer {
+        max_tokens: 8192,
+        system_prompt: "p".repeat(16_000),
+        history: vec![turn; 100],
+        top_k: 5,
+        max_sources: 5,
+        ..question("text")
+    };
+    mesh.query().generate_answer(asking(most)).await.unwrap();
+    mesh.end().await;
+}
+
+#[tokio::test]
+async fn the_history_and_the_context_of_an_outside_caller_are_bounded() {
+    let mesh = Mesh::start(Tier::Free).await;
+    let operator = Caller { scopes: Scopes::from([Scope::Admin]), ..Caller::default() };
+    let key = CreateApiKeyRequest { tenant_id: mesh.tenant.to_string(), name: "key".to_owned(), ..Default::default() };
+    let key = mesh.kit.peers.management(operator).create_api_key(key).await.unwrap().into_inner().secret;
+    let channel = tonic::transport::Endpoint::try_from(format!("http://{}", mesh.address)).unwrap().connect_lazy();
+    let mut outside = QueryServiceClient::with_interceptor(channel, move |mut call: tonic::Request<()>| {
+        call.metadata_mut().insert("x-api-key", key.parse().unwrap());
+        Ok(call)
+    });
+    let turn = Turn { role: "user".to_owned(), content: "text".to_owned() };
+    let history = |turns| GenerateAnswer { history: vec![turn.clone(); turns], ..question("text") };
+    refused(outside.generate_answer(asking(history(6))).await, "INVALID_FIELD", "history");
+    outside.generate_answer(asking(history(5))).await.unwrap();
+    let mut crowded = asking(history(0));
+    crowded.context.as_mut().unwrap().agents = vec!["agent-1".to_owned(); 17];
+    refused(outside.generate_answer(crowded).await, "INVALID_FIELD", "context.agents");
     mesh.end().await;
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::socket::bucket::Bucket;
+use super::Bucket;
 
 #[test]
 fn a_burst_is_taken_at_once_and_then_so_many_a_second() {
