@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use service_kit::Settings;
 
+use crate::ReaderProgram;
+
 /// Settings of the ingestion service; `deploy/config/ingestion.toml` explains them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -22,6 +24,13 @@ pub struct Config {
     pub inspect_bytes: u64,
     /// Longest pause between two messages of an upload.
     pub upload_idle_timeout: Duration,
+    /// Longest time in which the bytes of an upload must have come. No setting.
+    pub upload_timeout: Duration,
+    /// Uploads of one tenant at a time. No setting.
+    pub uploads_per_tenant: usize,
+    /// Program that reads PDFs in a process of its own, named by whoever runs the service. No setting. Without it they are
+    /// read in this process, and one that was made for it can end the process.
+    pub reader: Option<ReaderProgram>,
 }
 
 impl Default for Config {
@@ -34,6 +43,9 @@ impl Default for Config {
             embed_in_flight: 2,
             inspect_bytes: 1 << 20,
             upload_idle_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_mins(5),
+            uploads_per_tenant: 2,
+            reader: None,
         }
     }
 }
@@ -54,6 +66,9 @@ impl Config {
                 default.upload_idle_timeout,
                 Duration::from_secs(1)..,
             ),
+            upload_timeout: default.upload_timeout,
+            uploads_per_tenant: default.uploads_per_tenant,
+            reader: default.reader,
         }
     }
 }

@@ -12,6 +12,7 @@ use service_kit::Kit;
 use crate::documents::{Documents, Entry, Progress};
 use crate::objects::Objects;
 use crate::read::Readers;
+use crate::turns::Turns;
 use crate::{Config, Error};
 
 /// A task whose record is gone after this time was not merely slow to be recorded.
@@ -26,6 +27,7 @@ pub struct Ingestion {
     pub(crate) objects: Objects,
     pub(crate) readers: Readers,
     pub(crate) tokens: Tokens,
+    pub(crate) turns: Turns,
 }
 
 impl Ingestion {
@@ -38,8 +40,9 @@ impl Ingestion {
     pub async fn open(config: Config, kit: Kit, tokens: Tokens) -> Result<Self, Error> {
         let documents = Documents::open(&kit.data_dir.join("sql").join("ingestion.db")).await?;
         let objects = Objects::open(kit.data_dir.join("objects"))?;
-        let readers = Readers::new(config.readers);
-        Ok(Self { kit, config: Arc::new(config), documents, objects, readers, tokens })
+        let readers = Readers::new(config.readers, config.reader.clone());
+        let turns = Turns::new(config.uploads_per_tenant);
+        Ok(Self { kit, config: Arc::new(config), documents, objects, readers, tokens, turns })
     }
 
     /// Returns a document of a tenant as it is now.

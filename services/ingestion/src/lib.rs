@@ -12,6 +12,7 @@ mod objects;
 mod process;
 mod read;
 mod report;
+mod turns;
 mod upload;
 mod worker;
 
@@ -25,6 +26,7 @@ pub use error::Error;
 pub use grpc::Grpc;
 pub use ingestion::Ingestion;
 pub use media::MediaType;
+pub use read::{Limits, ReaderProgram, read_document};
 pub use worker::worker;
 
 /// Makes the service: serves the façade and handles the domain's actions. `tokens` counts as the

@@ -1,11 +1,16 @@
 //! Turns the bytes of a document into its text.
 //!
 //! Reading runs on threads of its own, few at a time and with a deep stack: readers of foreign formats recurse, take long,
-//! and some panic on damaged files, which must end nothing but the reading.
+//! and some panic on damaged files, which must end nothing but the reading. PDFs are programs that their reader runs, and
+//! no bound inside of it holds them: they are read in a process of its own, which the system bounds.
 
+mod answer;
+mod child;
 mod decode;
 mod html;
 mod pdf;
+mod program;
+mod reflow;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -13,26 +18,34 @@ mod unpack;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{Error, MediaType};
+use answer::Asked;
+
+pub use child::read_document;
+pub use program::{Limits, ReaderProgram};
 
 /// Stack of a reading thread; the memory is used only as deep as a document makes a reader go.
 const STACK: usize = 256 << 20;
 const THREAD: &str = "document-reader";
+/// Longest time for reading a document on a thread. The thread itself cannot be ended.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Threads that read documents, a bounded number of them. Cloning shares them.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers {
     slots: Arc<Semaphore>,
+    program: Option<ReaderProgram>,
 }
 
 impl Readers {
-    /// Makes readers of which at most `slots` run at a time.
-    pub(crate) fn new(slots: usize) -> Self {
+    /// Makes readers of which at most `slots` run at a time, and of which `program` reads PDFs.
+    pub(crate) fn new(slots: usize, program: Option<ReaderProgram>) -> Self {
         quiet_panics();
-        Self { slots: Arc::new(Semaphore::new(slots.max(1))) }
+        Self { slots: Arc::new(Semaphore::new(slots.max(1))), program }
     }
 
     /// Runs work that takes the processor for long and may panic; a panic is `on_panic`.
@@ -41,16 +54,11 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce() -> Result<T, Error> + Send + 'static,
     {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
-        let (reply, answer) = oneshot::channel();
-        let body = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(on_panic));
-            drop(slot);
-            // Nobody listens when the caller was cancelled.
-            let _ = reply.send(outcome);
-        };
-        std::thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(body).map_err(Error::Io)?;
-        answer.await.map_err(|_| Error::Unreadable("reading it was given up"))?
+        on_thread(self.slot().await, on_panic, work).await
+    }
+
+    async fn slot(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// Reads the text of a document.
@@ -59,7 +67,7 @@ impl Readers {
     ///
     /// [`Error::Encrypted`], [`Error::Unreadable`], [`Error::Empty`]; [`Error::Io`] when the bytes cannot be had.
     pub(crate) async fn text(&self, path: PathBuf, kind: MediaType) -> Result<String, Error> {
-        self.run(Error::Unreadable(DAMAGED), move || text(&std::fs::read(path)?, kind)).await
+        self.read(Asked::Text, path, kind).await
     }
 
     /// Checks what can be known without reading the whole text: that a PDF can be opened at all.
@@ -67,11 +75,48 @@ impl Readers {
         if kind != MediaType::Pdf {
             return Ok(());
         }
-        self.run(Error::Unreadable(DAMAGED), move || pdf::open(&std::fs::read(path)?).map(drop)).await
+        self.read(Asked::Open, path, kind).await.map(drop)
+    }
+
+    async fn read(&self, asked: Asked, path: PathBuf, kind: MediaType) -> Result<String, Error> {
+        let slot = self.slot().await;
+        if let (MediaType::Pdf, Some(program)) = (kind, &self.program) {
+            return program.read(asked, &path).await;
+        }
+        let work = move || {
+            let bytes = std::fs::read(path)?;
+            match asked {
+                Asked::Text => text(&bytes, kind),
+                Asked::Open => pdf::open(&bytes).map(|_| String::new()),
+            }
+        };
+        let reading = on_thread(slot, Error::Unreadable(DAMAGED), work);
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Error::Unreadable(TOO_MUCH_WORK)))
     }
 }
 
+/// Runs work on a thread of its own, which gives its slot back when it ends, whether or not somebody waits.
+async fn on_thread<T, F>(slot: OwnedSemaphorePermit, on_panic: Error, work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let body = move || {
+        let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(on_panic));
+        drop(slot);
+        // Nobody listens when the caller was cancelled.
+        let _ = reply.send(outcome);
+    };
+    std::thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(body).map_err(Error::Io)?;
+    answer.await.map_err(|_| Error::Unreadable("reading it was given up"))?
+}
+
 const DAMAGED: &str = "the file is damaged";
+const NO_PAGES: &str = "it has no pages that can be read";
+const UNPACKS: &str = "it unpacks to more than can be read";
+const TOO_MUCH_TEXT: &str = "it holds more text than can be read";
+const TOO_MUCH_WORK: &str = "reading it takes too long or too much memory";
 
 /// Reads the text of a document; no text at all is an error.
 fn text(bytes: &[u8], kind: MediaType) -> Result<String, Error> {

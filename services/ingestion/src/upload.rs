@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _};
 use proto::ingestion::v1::upload_document_request::Part;
 use proto::ingestion::v1::{Document, DocumentHeader, ProcessDocument, UploadDocumentRequest};
 use proto::task::v1::Task;
-use quota::UsageKind;
+use quota::{UsageKind, Window};
 use service_kit::Caller;
 use tonic::Status;
 use uuid::Uuid;
@@ -38,21 +38,40 @@ impl Ingestion {
     /// # Errors
     ///
     /// Those of the header; [`Error::TooLarge`], [`Error::Unsupported`], [`Error::Encrypted`], [`Error::Unreadable`],
-    /// [`Error::Empty`]; those of the caller's limits and of the queue.
+    /// [`Error::Empty`]; those of the caller's limits and of the queue; `OVERLOADED` while
+    /// the tenant has as many uploads going as it may, `DEADLINE_EXCEEDED` when the bytes do not come in time.
     pub async fn upload<S>(&self, caller: &Caller, mut stream: S) -> Result<(Task, Document), Error>
     where
         S: Stream<Item = Result<UploadDocumentRequest, Status>> + Send + Unpin,
     {
         let (tenant, tier) = caller.tenant()?;
+        let _turn = self.turns.take(&tenant)?;
         let header = match self.next(&mut stream).await? {
             Some(Part::Header(header)) => Header::read(tenant, tier, header)?,
             _ => return Err(field("header", "must come first")),
         };
         self.kit.admission.access_collection(caller, &header.collection).await?;
-        let (stored, kind) = self.receive(&header, &mut stream).await?;
+        self.look(caller).await?;
+        let receiving = tokio::time::timeout(self.config.upload_timeout, self.receive(&header, &mut stream));
+        let (stored, kind) = receiving.await.map_err(|_| late("the upload took too long"))??;
         self.inspect(&stored, kind).await?;
         self.kit.admission.admit(caller, UsageKind::Collection).await?;
         self.accept(caller, header, &stored, kind).await
+    }
+
+    /// Refuses a caller whose limits are used up before its bytes are taken and read. Charges nothing.
+    async fn look(&self, caller: &Caller) -> Result<(), Error> {
+        if caller.admitted && caller.service.is_some() {
+            return Ok(());
+        }
+        let (tenant, tier) = caller.tenant()?;
+        let windows = self.kit.quota.status(&tenant, tier).await.map_err(|error| error.failure())?;
+        let used_up = windows.into_iter().filter(|window| window.remaining == 0).max_by_key(|window| window.reset);
+        let refusal = used_up.map(|Window { name, limit, reset, .. }| {
+            let exceeded = quota::Error::Exceeded { window: name, limit, retry_after: reset };
+            exceeded.failure().into()
+        });
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Writes the bytes to the object store and finds out what they are, as early as possible.
@@ -148,8 +167,8 @@ impl Ingestion {
     where
         S: Stream<Item = Result<UploadDocumentRequest, Status>> + Send + Unpin,
     {
-        let late = |_| Failure::new(&reason::DEADLINE_EXCEEDED, "the upload paused for too long");
-        match tokio::time::timeout(self.config.upload_idle_timeout, stream.next()).await.map_err(late)? {
+        let next = tokio::time::timeout(self.config.upload_idle_timeout, stream.next()).await;
+        match next.map_err(|_| late("the upload paused for too long"))? {
             None => Ok(None),
             Some(Ok(message)) => message.part.map(Some).ok_or_else(|| field("part", "must be set")),
             Some(Err(status)) => Err(Failure::from_status(&status).into()),
@@ -207,6 +226,10 @@ fn check_name(name: &'static str, text: &str) -> Result<(), Error> {
         return Err(field(name, "must not hold control characters"));
     }
     Ok(())
+}
+
+fn late(text: &str) -> Error {
+    Failure::new(&reason::DEADLINE_EXCEEDED, text).into()
 }
 
 fn field(field: &'static str, text: impl Into<String>) -> Error {

@@ -61,6 +61,12 @@ enum Command {
         #[arg(long)]
         folder: PathBuf,
     },
+    /// Read one document and end; started by ingestion.
+    #[command(hide = true)]
+    ReadDocument {
+        /// What ingestion tells it.
+        arguments: Vec<String>,
+    },
 }
 
 /// The configuration is wrong, and nothing was started.
@@ -81,9 +87,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
-    if let Command::RedisGuard { program, folder } = command {
-        return broker::guard(&program, &folder);
-    }
+    let command = match command {
+        Command::RedisGuard { program, folder } => return broker::guard(&program, &folder),
+        Command::ReadDocument { arguments } => return Ok(ingestion::read_document(&arguments)?),
+        command => command,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -97,7 +105,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Demo(show) => show.run(),
             Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,
-            Command::RedisGuard { .. } => unreachable!("handled before the runtime was made"),
+            Command::RedisGuard { .. } | Command::ReadDocument { .. } => {
+                unreachable!("handled before the runtime was made")
+            }
         }
     })
 }

@@ -89,7 +89,10 @@ impl Configs {
             let model = models::open_embedder(&self.models.embedding).await.context("open the embedding model")?;
             services.push((Role::Embedding, embedding::service(config, kit, model).await?));
         }
-        if let Some(config) = self.ingestion {
+        if let Some(mut config) = self.ingestion {
+            // Documents are read by this program, in processes of their own.
+            let program = std::env::current_exe().context("find this program")?;
+            config.reader = Some(ingestion::ReaderProgram::new(program, ["read-document"]));
             // It cuts texts as the model reads them; the model itself is embedding's.
             let tokens = models::Tokens::open(&self.models.embedding).await.context("open the tokenizer")?;
             services.push((Role::Ingestion, ingestion::service(config, kit, tokens).await?));

@@ -70,7 +70,7 @@ fn a_small_pdf_that_unpacks_to_very_much_is_refused() {
 
 #[tokio::test]
 async fn damaged_pdfs_are_unreadable_and_end_nothing_but_the_reading() {
-    let readers = Readers::new(1);
+    let readers = Readers::new(1, None);
     let whole = pdf(&["some text"]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("damaged.pdf");
@@ -85,7 +85,7 @@ async fn damaged_pdfs_are_unreadable_and_end_nothing_but_the_reading() {
 
 #[tokio::test]
 async fn a_reader_that_panics_is_an_error_and_frees_its_slot() {
-    let readers = Readers::new(1);
+    let readers = Readers::new(1, None);
     for _ in 0..3 {
         let outcome = readers.run(Error::Unreadable("it broke"), || -> Result<(), Error> { panic!("secret") }).await;
         assert!(matches!(outcome, Err(Error::Unreadable("it broke"))));
@@ -112,10 +112,10 @@ async fn a_page_nested_without_end_is_refused() {
     let path = dir.path().join("deep.html");
     for step in ["<div>", "<b><i>", "<div></span>", "<UL><li>"] {
         std::fs::write(&path, format!("<html>{}x", step.repeat(20_000))).unwrap();
-        assert!(matches!(Readers::new(1).text(path.clone(), MediaType::Html).await, Err(Error::Unreadable(_))));
+        assert!(matches!(Readers::new(1, None).text(path.clone(), MediaType::Html).await, Err(Error::Unreadable(_))));
     }
     std::fs::write(&path, format!("<html>{}", "<p>one <br> <li>two <div>three</div>".repeat(5_000))).unwrap();
-    assert!(Readers::new(1).text(path, MediaType::Html).await.is_ok());
+    assert!(Readers::new(1, None).text(path, MediaType::Html).await.is_ok());
 }
 
 #[test]

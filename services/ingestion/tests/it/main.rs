@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as expected")]
 
 mod documents;
+mod hostile;
 mod mesh;
+mod uploads;
 
 use ingestion::Config;
 

@@ -32,6 +32,10 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) async fn start() -> Self {
+        Self::with(config()).await
+    }
+
+    pub(crate) async fn with(config: ingestion::Config) -> Self {
         let redis = testkit::Redis::start().await;
         let dir = tempfile::tempdir().unwrap();
         let host = Host::bind(HostConfig::anywhere()).await.unwrap();
@@ -46,7 +50,7 @@ impl Mesh {
             .serve(management::service(management::Config::read(&mut settings), &kit).await.unwrap())
             .serve(embedding::service(embedding::Config::default(), &kit, embedder).await.unwrap())
             .serve(query::service(query::Config::default(), &kit, answerer).await.unwrap())
-            .serve(ingestion::service(ingestion::Config::default(), &kit, tokens).await.unwrap());
+            .serve(ingestion::service(config, &kit, tokens).await.unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = kit.clone();
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
@@ -72,6 +76,13 @@ impl Mesh {
         who.collection(collection).await;
         who
     }
+}
+
+/// The settings of a service whose PDFs are read by a process of their own.
+pub(crate) fn config() -> ingestion::Config {
+    let program = env!("CARGO_BIN_EXE_document-reader-under-test").into();
+    let reader = Some(ingestion::ReaderProgram::new(program, [""; 0]));
+    ingestion::Config { reader, ..ingestion::Config::default() }
 }
 
 /// A tenant at work.
