@@ -27,6 +27,7 @@ check: ## Format, lints, rules of the house, contract, licences
 	@cargo xtask tidy
 	@buf lint && buf format --diff --exit-code
 	@$(MAKE) --no-print-directory breaking
+	@cargo fetch --quiet --locked
 	@cargo deny --offline --log-level error check licenses bans sources
 
 breaking: ## Refuse changes of the contract that break callers, against the commit before
