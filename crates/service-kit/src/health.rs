@@ -34,6 +34,7 @@ struct Shared {
     publishing: tokio::sync::Mutex<()>,
     redis: AtomicBool,
     started: AtomicBool,
+    held: AtomicBool,
     draining: AtomicBool,
 }
 
@@ -64,6 +65,7 @@ impl Default for Health {
             publishing: tokio::sync::Mutex::default(),
             redis: AtomicBool::new(true),
             started: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -98,9 +100,21 @@ impl Health {
         self.shared.draining.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the process takes part: it has started and is not shutting down.
+    /// Tells whether the process takes part: it has started, has done what it was [held](Self::hold) for, and is not
+    /// shutting down.
     pub fn ready(&self) -> bool {
-        self.started() && !self.draining()
+        self.started() && !self.shared.held.load(Ordering::Relaxed) && !self.draining()
+    }
+
+    /// Keeps the process from being called ready while it answers already, e.g. until its data is there.
+    pub fn hold(&self) {
+        self.shared.held.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends what [`Self::hold`] began, and tells everybody.
+    pub async fn release(&self) {
+        self.shared.held.store(false, Ordering::Relaxed);
+        self.publish().await;
     }
 
     /// Returns everything at once.

@@ -1,10 +1,12 @@
 //! One process of the product: reads every setting, binds every address, and only then starts anything.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
+use serde_json::json;
 use service_kit::{Host, HostConfig, Kit, KitConfig, Part, PeersConfig, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,8 +70,8 @@ struct Prepared {
     listening: Listening,
 }
 
-/// Runs a process until it is told to end. `on_ready` is called once everything answers.
-pub(crate) async fn run<F>(plan: Plan, on_ready: impl FnOnce(Kit, Listening) -> F) -> Result<()>
+/// Runs a process until it is told to end. `on_start` is called once everything answers, and before it is called ready.
+pub(crate) async fn run<F>(plan: Plan, on_start: impl FnOnce(Kit, Listening) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
@@ -85,13 +87,15 @@ where
         kit_config.redis_url = Some(managed.url().to_owned());
     }
     let kit = Kit::start(kit_config).await?;
+    // Probes see the process ready when its start-up work is done, e.g. when the demo's index is there.
+    kit.health.hold();
     let mut host = prepared.host;
     for (role, service) in prepared.configs.services(&kit).await? {
         let works = !without_worker.contains(&role);
         host = host.serve(if works { service } else { service.without_workers() });
     }
     let listening = prepared.listening;
-    let ended = serve(&kit, host, prepared.gateway, on_ready(kit.clone(), listening)).await;
+    let ended = serve(&kit, host, prepared.gateway, on_start(kit.clone(), listening.clone()), listening).await;
     drop(kit);
     if let Some(managed) = managed {
         managed.stop();
@@ -105,7 +109,8 @@ async fn serve(
     kit: &Kit,
     host: Host,
     gateway: Option<(gateway::Config, TcpListener)>,
-    on_ready: impl Future<Output = Result<()>>,
+    on_start: impl Future<Output = Result<()>>,
+    listening: Listening,
 ) -> Result<()> {
     let (stop, stop_host) = (CancellationToken::new(), CancellationToken::new());
     let signals = async {
@@ -131,10 +136,12 @@ async fn serve(
     };
     let starting = async {
         let ready = async {
-            while !kit.health.ready() {
+            while !kit.health.started() {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
-            on_ready.await
+            on_start.await?;
+            kit.health.release().await;
+            say_ready(&listening)
         };
         let ended = tokio::select! { ended = ready => ended, () = stop.cancelled() => Ok(()) };
         if ended.is_err() {
@@ -152,6 +159,17 @@ async fn terminated() -> Result<()> {
     tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     tracing::info!("shutting down");
     Ok(())
+}
+
+/// Tells whoever started the process that everything answers, and where.
+fn say_ready(listening: &Listening) -> Result<()> {
+    let text = |address: Option<SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+    let ready = json!({
+        "http": text(listening.http), "grpc": listening.grpc.to_string(), "admin": text(listening.admin),
+    });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready {ready}")?;
+    Ok(out.flush()?)
 }
 
 // === reading and binding ===

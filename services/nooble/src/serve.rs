@@ -7,7 +7,6 @@ use service_kit::Part;
 
 use crate::roles::Role;
 use crate::run::{self, Addresses, Plan};
-use crate::up::say_ready;
 
 /// Runs some services. Needs REDIS_URL, IDENTITY_KEY_FILE and the addresses of the other services.
 #[derive(clap::Args, Debug)]
@@ -56,6 +55,6 @@ impl Serve {
             config: self.config,
             whole: false,
         };
-        Box::pin(run::run(plan, |_, listening| async move { say_ready(&listening) })).await
+        Box::pin(run::run(plan, |_, _| async { Ok(()) })).await
     }
 }

@@ -1,11 +1,9 @@
 //! `nooble up`: everything in one process, for a laptop.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
 use service_kit::{Kit, Part};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -47,13 +45,13 @@ impl Up {
             config: self.config,
             whole: true,
         };
-        let on_ready = |kit: Kit, listening: Listening| async move {
+        let on_start = |kit: Kit, listening: Listening| async move {
             if with_demo {
                 make_demo(&kit, &data_dir, &listening).await?;
             }
-            say_ready(&listening)
+            Ok(())
         };
-        Box::pin(run::run(plan, on_ready)).await
+        Box::pin(run::run(plan, on_start)).await
     }
 }
 
@@ -67,18 +65,6 @@ async fn make_demo(kit: &Kit, data_dir: &Path, listening: &Listening) -> Result<
         tenants: tenants.into_iter().map(|(tier, tenant)| (tier.to_string(), tenant)).collect(),
     };
     file.write(data_dir).context("write demo.json")
-}
-
-/// Tells whoever started the process that everything answers, and where.
-pub(crate) fn say_ready(listening: &Listening) -> Result<()> {
-    let text = |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
-    let ready = json!({
-        "http": text(listening.http), "grpc": listening.grpc.to_string(), "admin": text(listening.admin),
-    });
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "ready {ready}")?;
-    out.flush()?;
-    Ok(())
 }
 
 /// A demo of its own on a scratch directory, for measuring.

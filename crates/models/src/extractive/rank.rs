@@ -61,11 +61,10 @@ pub(super) fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     let rarities = rarities_of(&terms, &candidates);
     let wants_number = asks_for_a_number(question);
     let nearest = passages.iter().map(|passage| passage.similarity).fold(f32::EPSILON, f32::max);
-    let met_somewhere = |at: usize| candidates.iter().any(|candidate| candidate.matches[at] > 0.5);
-    let all_met = terms.iter().enumerate().all(|(at, term)| term.weight < 1.0 || met_somewhere(at));
+    let all_met: Vec<bool> = (0..passages.len()).map(|passage| holds_all(passage, &candidates, &terms)).collect();
     let answers = candidates.iter().filter(|candidate| {
         let similarity = passages[candidate.passage].similarity;
-        candidate.is_on_subject && coverage(candidate, &terms) >= enough(similarity, all_met)
+        candidate.is_on_subject && coverage(candidate, &terms) >= enough(similarity, all_met[candidate.passage])
     });
     let mut ranked: Vec<Ranked> = answers
         .map(|candidate| {
@@ -79,7 +78,14 @@ pub(super) fn rank(question: &str, passages: &[Passage]) -> Vec<Ranked> {
     ranked
 }
 
-/// Returns the coverage asked for. There is no relief when a word that is asked for stands nowhere at all.
+/// Tells whether every word that is asked for stands somewhere in a passage.
+fn holds_all(passage: usize, candidates: &[Candidate], terms: &[Term]) -> bool {
+    let of_passage: Vec<_> = candidates.iter().filter(|candidate| candidate.passage == passage).collect();
+    let found = |at: usize| of_passage.iter().any(|candidate| candidate.matches[at] > 0.5);
+    terms.iter().enumerate().all(|(at, term)| term.weight < 1.0 || found(at))
+}
+
+/// Returns the coverage asked for. There is no relief when a word that is asked for stands nowhere in the passage.
 fn enough(similarity: f32, all_met: bool) -> f32 {
     if similarity < FAR {
         return ENOUGH_FROM_AFAR;

@@ -157,7 +157,10 @@ fn a_sentence_about_the_right_thing_is_no_answer_to_another_question_about_it() 
     let text = "Project Albatross\n\nThe Albatross drone was designed by Ines Ferrer in Valencia. It carries a payload of 14 \
                 kilograms and flies for 95 minutes on one charge.\n\nWarranty claims are sent to the service centre in Porto.";
     let ask_about = |question: &str, similarity| {
-        let passages = Some(vec![Passage { text: text.to_owned(), similarity, title: "Albatross".to_owned() }]);
+        let passage =
+            |title: &str, text: &str, similarity| Passage { title: title.into(), text: text.into(), similarity };
+        let other = passage("Prices", "A refused call costs nothing. The cup is won by the fastest.", 0.2);
+        let passages = Some(vec![passage("Albatross", text, similarity), other]);
         ask(Prompt { question: question.to_owned(), passages, ..Prompt::default() }).0
     };
     for question in
