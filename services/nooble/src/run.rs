@@ -185,8 +185,7 @@ async fn prepare(plan: Plan) -> Result<Prepared> {
     host.part = plan.part;
     host.grpc = plan.addresses.grpc.unwrap_or(host.grpc);
     host.admin = plan.addresses.admin.or(host.admin);
-    let http = settings.get("HTTP_ADDRESS", SocketAddr::from(([127, 0, 0, 1], 8008)));
-    let http = plan.addresses.http.unwrap_or(http);
+    let http = plan.addresses.http.unwrap_or(process.http);
     let configs = Configs::read(&mut settings, &plan.roles);
     let with_edge = plan.roles.contains(&Role::Gateway) && plan.part.serves();
     let gateway = Some(gateway::Config::read(&mut settings)).filter(|_| with_edge);

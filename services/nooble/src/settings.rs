@@ -1,5 +1,6 @@
 //! The settings of a process, beside those of its services.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use service_kit::Settings;
@@ -11,6 +12,8 @@ pub(crate) use service_kit::config::Invalid;
 pub(crate) struct Process {
     /// Redis to use; none lets `nooble up` run its own.
     pub(crate) redis_url: Option<String>,
+    /// Where the HTTP edge listens.
+    pub(crate) http: SocketAddr,
     /// Where spans are exported to.
     pub(crate) otlp_endpoint: Option<String>,
     /// Share of traces that are recorded, 0 to 1.
@@ -32,6 +35,7 @@ impl Process {
         }
         Self {
             redis_url,
+            http: settings.get("HTTP_ADDRESS", SocketAddr::from(([127, 0, 0, 1], 8008))),
             otlp_endpoint: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             sampled: settings.get_in("OTEL_TRACES_SAMPLER_ARG", 1.0, 0.0..=1.0),
             log_level: settings.text("LOG_LEVEL", "info"),
@@ -63,4 +67,18 @@ pub(crate) fn data_dir(settings: &mut Settings, path: &Path) -> PathBuf {
         Err(error) => settings.reject("--data-dir", format!("{} cannot be written: {error}", path.display())),
     }
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commented_reference_says_what_the_code_does() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/config/nooble.toml");
+        service_kit::config::assert_reference(path, |settings| {
+            Process::read(settings);
+            crate::models::read(settings);
+        });
+    }
 }
