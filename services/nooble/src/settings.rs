@@ -28,9 +28,8 @@ impl Process {
     /// Reads the settings.
     pub(crate) fn read(settings: &mut Settings) -> Self {
         let redis_url = settings.secret("REDIS_URL").map(|url| url.expose().to_owned());
-        if let Some(url) = settings.optional::<String>("DATABASE_URL")
-            && !url.starts_with("sqlite:")
-        {
+        // Accepting a value and keeping the tables elsewhere would be worse than refusing it.
+        if settings.optional::<String>("DATABASE_URL").is_some() {
             settings.reject("DATABASE_URL", "this version keeps its tables in SQLite below --data-dir; leave it unset");
         }
         Self {
