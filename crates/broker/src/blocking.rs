@@ -1,25 +1,56 @@
 //! A connection of its own for commands that wait.
 
-use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Pipeline, RedisResult};
 
-use crate::Error;
+use crate::cluster::View;
+use crate::{Error, Script, error};
 
-/// A connection that one waiting command at a time uses. It does not come back by itself: after an error, ask
-/// [`crate::Redis::blocking`] for another.
+/// A connection to one server that one owner uses, so that a command may wait, and so that `WAIT` and `WAITAOF` speak of
+/// what was written on it. It does not come back by itself: after an error, ask [`crate::Redis::blocking`] for another.
 #[derive(Clone)]
 pub struct Blocking {
     connection: MultiplexedConnection,
+    /// By what the server was found, in a cluster.
+    view: Option<View>,
 }
 
 impl Blocking {
-    pub(crate) fn new(connection: MultiplexedConnection) -> Self {
-        Self { connection }
+    pub(crate) fn new(connection: MultiplexedConnection, view: Option<View>) -> Self {
+        Self { connection, view }
     }
 
     /// Runs a command and waits for its answer as long as the command itself says.
     pub async fn query<T: FromRedisValue>(&mut self, command: &redis::Cmd) -> Result<T, Error> {
-        Ok(command.query_async(&mut self.connection).await?)
+        let answer = command.query_async(&mut self.connection).await;
+        self.settle(answer)
+    }
+
+    /// Runs several commands in one round trip. All their keys must be here.
+    pub async fn pipeline<T: FromRedisValue>(&mut self, pipeline: &Pipeline) -> Result<T, Error> {
+        let answer = pipeline.query_async(&mut self.connection).await;
+        self.settle(answer)
+    }
+
+    /// Runs a script, as [`crate::Redis::run`] does. All its keys must be here.
+    pub async fn run<T: FromRedisValue>(
+        &mut self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Vec<u8>],
+    ) -> Result<T, Error> {
+        let answer = script.run_on(&mut self.connection, keys, arguments).await;
+        self.settle(answer)
+    }
+
+    /// Passes an answer on. If the keys went elsewhere, the cluster is looked at before the next connection is opened.
+    fn settle<T>(&self, answer: RedisResult<T>) -> Result<T, Error> {
+        if let (Err(error), Some(view)) = (&answer, &self.view)
+            && error::is_passing(error)
+        {
+            view.doubt();
+        }
+        Ok(answer?)
     }
 }
 

@@ -2,12 +2,12 @@
 --
 -- KEYS[1]  rate_limit:{tenant}   beginning of the names of the windows
 -- KEYS[2]  usage:{tenant}        beginning of the name of the tenant's usage
--- KEYS[3]  usage:tier:{tier}     beginning of the name of the tier's usage
+-- KEYS[3]  usage:tier:{tier}     beginning of the name of the tier's usage; none where it lies in another slot
 -- ARGV[1]  now, milliseconds since 1970; 0 for the server's clock
 -- ARGV[2]  limit a minute, ARGV[3] limit a day; -1 for unlimited
 -- ARGV[4]  field of the usage that is counted beside total_requests; empty to look without charging
 --
--- Returns {admitted 0|1, [used in the minute, ms until it ends], [used in the day, ms until it ends]}.
+-- Returns {admitted 0|1, used in the minute, ms until it ends, used in the day, ms until it ends, today's date}.
 -- Invariant: either every limited window and the usage are charged, or nothing is.
 -- The names end in the minute and the date, which only the clock in here knows, so they are not among KEYS.
 
@@ -57,13 +57,13 @@ if admitted == 1 and ARGV[4] ~= '' then
       end
     end
   end
-  local tenant, tier = KEYS[2] .. ':' .. today, KEYS[3] .. ':' .. today
+  local tenant = KEYS[2] .. ':' .. today
   if redis.call('HINCRBY', tenant, 'total_requests', 1) == 1 then
     redis.call('EXPIRE', tenant, 7 * 86400)
   end
   redis.call('HINCRBY', tenant, ARGV[4], 1)
-  if redis.call('HINCRBY', tier, 'total_requests', 1) == 1 then
-    redis.call('EXPIRE', tier, 30 * 86400)
+  if KEYS[3] then
+    count_of_tier(KEYS[3] .. ':' .. today)
   end
 end
 
@@ -72,4 +72,5 @@ for _, window in ipairs(windows) do
   answer[#answer + 1] = window.used
   answer[#answer + 1] = window.left
 end
+answer[#answer + 1] = today
 return answer

@@ -53,20 +53,29 @@ pub struct Admitted {
     pub windows: Vec<Window>,
 }
 
+#[derive(Debug)]
+struct Scripts {
+    admit: Script,
+    tier: Script,
+}
+
 /// Decides about requests. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Quota {
     redis: broker::Redis,
     tiers: Arc<Tiers>,
-    script: Arc<Script>,
+    scripts: Arc<Scripts>,
     now: Option<SystemTime>,
 }
 
 impl Quota {
     /// Takes the server that counts and the limits that hold.
     pub fn new(redis: broker::Redis, tiers: Arc<Tiers>) -> Self {
-        let script = Arc::new(Script::new("quota_admit", include_str!("admit.lua")));
-        Self { redis, tiers, script, now: None }
+        let scripts = Scripts {
+            admit: Script::new("quota_admit", concat!(include_str!("tier.lua"), include_str!("admit.lua"))),
+            tier: Script::new("quota_tier", concat!(include_str!("tier.lua"), "count_of_tier(KEYS[1])")),
+        };
+        Self { redis, tiers, scripts: Arc::new(scripts), now: None }
     }
 
     /// Decides as if it were `now`, instead of by Redis' clock.
@@ -100,6 +109,9 @@ impl Quota {
         let answer = self.ask(tenant, tier, limits, field).await?;
         let windows = windows(limits, &answer);
         if answer.admitted {
+            if self.redis.is_cluster() {
+                self.count_of_tier(tier, &answer.today).await;
+            }
             return Ok(windows);
         }
         // Waiting for the first of two windows that are used up would only end at the second.
@@ -109,25 +121,44 @@ impl Quota {
     }
 
     async fn ask(&self, tenant: &TenantId, tier: Tier, limits: &TierLimits, field: &str) -> Result<Answer, Error> {
-        let (rates, usage, of_tier) =
-            (format!("rate_limit:{tenant}"), format!("usage:{tenant}"), format!("usage:tier:{tier}"));
+        let (rates, usage, of_tier);
+        let keys: &[&str] = if self.redis.is_cluster() {
+            (rates, usage) = (format!("rate_limit:{{{tenant}}}"), format!("usage:{{{tenant}}}"));
+            &[&rates, &usage]
+        } else {
+            (rates, usage) = (format!("rate_limit:{tenant}"), format!("usage:{tenant}"));
+            of_tier = usage_of_tier(tier);
+            &[&rates, &usage, &of_tier]
+        };
         let now = self.now.and_then(|now| now.duration_since(UNIX_EPOCH).ok()).map_or(0, |since| since.as_millis());
         let limit = |limit: Option<u32>| limit.map_or(-1, i64::from).to_string().into_bytes();
         let arguments =
             [now.to_string().into_bytes(), limit(limits.per_minute), limit(limits.per_day), field.as_bytes().to_vec()];
-        let numbers: Vec<i64> = self.redis.run(&self.script, &[&rates, &usage, &of_tier], &arguments).await?;
-        let [admitted, minute_used, minute_left, day_used, day_left] = numbers[..] else {
-            return Err(Error::Malformed("not five numbers"));
-        };
-        Ok(Answer { admitted: admitted == 1, minute: (minute_used, minute_left), day: (day_used, day_left) })
+        let (admitted, minute_used, minute_left, day_used, day_left, today): (i64, i64, i64, i64, i64, String) =
+            self.redis.run(&self.scripts.admit, keys, &arguments).await?;
+        Ok(Answer { admitted: admitted == 1, minute: (minute_used, minute_left), day: (day_used, day_left), today })
+    }
+
+    /// Counts an admitted request for its tier where the script could not, because the key lies in another slot.
+    async fn count_of_tier(&self, tier: Tier, today: &str) {
+        let key = format!("{}:{today}", usage_of_tier(tier));
+        // The request is admitted and charged, and this is a figure for people: refusing it now would be worse than one too few.
+        if let Err(error) = self.redis.run::<()>(&self.scripts.tier, &[&key], &[]).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a request was not counted for its tier");
+        }
     }
 }
 
-/// What the script says: per window the requests used and the milliseconds until it ends.
+fn usage_of_tier(tier: Tier) -> String {
+    format!("usage:tier:{tier}")
+}
+
+/// What the script says: per window the requests used and the milliseconds until it ends, and the date.
 struct Answer {
     admitted: bool,
     minute: (i64, i64),
     day: (i64, i64),
+    today: String,
 }
 
 fn windows(limits: &TierLimits, answer: &Answer) -> Vec<Window> {

@@ -10,12 +10,14 @@
 //! | `usage:tier:{tier}:{date}` | hash | 30 days | `total_requests` |
 //!
 //! The minute and the date in the names come from the clock inside the script, so the script is given their beginnings.
-//! On a Redis Cluster the tenant would stand in braces, and the tier's usage, which lies in another slot, would be counted
-//! by a call of its own.
+//! On a Redis Cluster the tenant stands in braces, `rate_limit:{acme}:minute:…` and `usage:{acme}:…`, so that all that is
+//! decided together lies in one slot. The tier's usage keeps its name and lies in a slot of its own; it is counted by a
+//! second call after the decision, and is one too few when that fails.
 //!
 //! # What always holds
 //!
-//! * A decision is one script and one round trip, however many windows there are.
+//! * A decision is one script and one round trip, however many windows there are; on a cluster, counting for the tier is
+//!   another one.
 //! * All windows are looked at before any is charged: a refused request costs nothing, in no window.
 //! * Windows are fixed parts of the calendar and end for everyone at the same moment; time comes from Redis.
 //! * A tier without limits is never refused and still counted.

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker::Redis;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use proto::task::v1::Frame;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::append::millis;
 use crate::log::Keys;
@@ -25,6 +25,9 @@ use crate::{Config, Error};
 const BACKLOG: usize = 256;
 /// Position checks that are under way at the same time.
 const CHECKS: usize = 16;
+/// Pause before logs are checked again that could not be, and how often that is tried on the same subscription.
+const SOON: Duration = Duration::from_secs(1);
+const ROUNDS: u32 = 5;
 /// Pause before connecting again.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -113,23 +116,36 @@ impl Hub {
     }
 
     /// The first check comes at once: something may have been published before the subscription stood.
+    ///
+    /// One server that is away ends the subscription, to see soon when it is back. In a cluster the logs of the other nodes
+    /// go on, so the rest is checked again in a moment; only if that does not help for long may it be the node that is
+    /// listened to.
     async fn check_always(&self) -> Result<(), Error> {
-        let mut ticks = interval(self.config.check);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut in_vain = 0;
         loop {
-            ticks.tick().await;
-            let followed: Vec<Keys> = self.followed().values().map(|log| log.keys.clone()).collect();
-            stream::iter(followed).map(Ok).try_for_each_concurrent(CHECKS, |keys| self.check(keys)).await?;
+            match self.check_all().await {
+                None => in_vain = 0,
+                Some(_) if self.redis.is_cluster() && in_vain < ROUNDS => in_vain += 1,
+                Some(error) => return Err(error.into()),
+            }
+            sleep(if in_vain > 0 { SOON.min(self.config.check) } else { self.config.check }).await;
         }
     }
 
-    async fn check(&self, keys: Keys) -> Result<(), Error> {
+    /// Compares all positions, and returns why some could not be compared.
+    async fn check_all(&self) -> Option<broker::Error> {
+        let followed: Vec<Keys> = self.followed().values().map(|log| log.keys.clone()).collect();
+        let checks = stream::iter(followed).map(|keys| self.check(keys)).buffer_unordered(CHECKS);
+        checks.fold(None, async |failed, checked| failed.or(checked.err())).await
+    }
+
+    async fn check(&self, keys: Keys) -> Result<(), broker::Error> {
         let (lease, live) = (millis(self.config.lease), millis(self.config.retention_free));
         let arguments = [new_epoch(), self.node.clone().into_bytes(), number(lease), number(live)];
         let checked = self.redis.run(&self.scripts.watch, &[&keys.meta, &keys.log, &keys.nodes], &arguments).await;
         match checked {
             Ok((epoch, seq)) => self.hand_on(&keys.tag, &Hint::Top { epoch, seq }),
-            Err(error @ broker::Error::Unavailable(_)) => return Err(error.into()),
+            Err(error @ broker::Error::Unavailable(_)) => return Err(error),
             // One broken log must not keep the others from being checked.
             Err(error) => tracing::warn!(%error, log = keys.tag, "the position of a log cannot be checked"),
         }

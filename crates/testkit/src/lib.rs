@@ -5,10 +5,17 @@
 //! * Whatever a test starts ends with it, also when it panics.
 //! * Nothing needs the network, a fixed port or another test.
 
+mod cluster;
 mod eventually;
 pub mod openai;
 pub mod otlp;
+mod proxy;
 mod redis;
+mod sentinels;
+mod server;
 
 pub use self::redis::Redis;
+pub use cluster::{Cluster, Takeover};
 pub use eventually::eventually;
+pub use proxy::Proxy;
+pub use sentinels::Sentinels;

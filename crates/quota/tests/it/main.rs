@@ -268,6 +268,31 @@ async fn a_broker_that_is_away_is_no_admission() {
     assert_eq!(refused.failure().reason().id, "BROKER_UNAVAILABLE");
 }
 
+#[tokio::test]
+async fn on_a_cluster_the_tenant_stands_in_braces_and_everything_is_counted_all_the_same() {
+    let cluster = testkit::Cluster::start(3, 0).await;
+    let redis = broker::Redis::connect(&cluster.url()).await.expect("the cluster is there");
+    let quota = Quota::new(redis, Arc::new(Tiers::default()));
+    assert_eq!(admitted(&quota, NOON * 1000, 12).await, 10);
+    for tenant in ["beta", "gamma", "delta", "epsilon"] {
+        let tenant = tenant.parse().expect("a tenant");
+        quota.clone().at(at(NOON * 1000)).admit(&tenant, Tier::Free, UsageKind::Query).await.unwrap();
+    }
+    let keys = cluster.command_each(&["KEYS", "*acme*"]).join("\n");
+    let mut keys: Vec<_> = keys.lines().filter(|key| !key.is_empty()).collect();
+    keys.sort_unstable();
+    let minute = format!("rate_limit:{{acme}}:minute:{}", NOON / 60);
+    assert_eq!(keys, ["rate_limit:{acme}:day:2024-02-29", minute.as_str(), "usage:{acme}:2024-02-29"]);
+    let tier = "usage:tier:free:2024-02-29";
+    let node = cluster.master_of(tier).expect("it has an owner");
+    assert_eq!(cluster.command(node, &["HGET", tier, "total_requests"]), "14");
+    let left: i64 = cluster.command(node, &["TTL", tier]).parse().unwrap();
+    assert!((30 * 86_400 - 5..=30 * 86_400).contains(&left), "it lives for {left} s");
+    let status = quota.at(at(NOON * 1000)).status(&acme(), Tier::Free).await.unwrap();
+    assert_eq!(status.iter().map(|window| window.remaining).collect::<Vec<_>>(), [0, 90]);
+    assert_eq!(cluster.command(node, &["HGET", tier, "total_requests"]), "14", "looking counts nothing");
+}
+
 #[test]
 fn tiers_have_the_numbers_that_were_promised() {
     let tiers = Tiers::default();

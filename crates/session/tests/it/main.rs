@@ -1,6 +1,7 @@
 //! Session logs against a real Redis.
 
 mod append;
+mod cluster;
 mod deltas;
 mod follow;
 mod model;
