@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use prost::Name as _;
+use prost::{Message as _, Name as _};
+use prost_types::Any;
 use proto::{embedding, execution, ingestion, query};
 
-use crate::Domain;
+use crate::envelope::same_type;
+use crate::{Domain, Error};
 
 /// A message that may be the payload of an action. Implemented in this file only, so that an unknown action type or a
 /// wrong payload does not compile.
@@ -50,6 +52,22 @@ pub struct Entry {
     pub payload: String,
     /// Type URL of its reply.
     pub reply: String,
+    is_reply: fn(&[u8]) -> bool,
+}
+
+impl Entry {
+    /// Checks a reply that was made outside, and returns it with its type in our own spelling.
+    pub fn read_reply(&self, result: Any) -> Result<Any, Error> {
+        let kind = || self.kind.to_string();
+        if !same_type(&result.type_url, &self.reply) {
+            let (expected, found) = (self.reply.clone(), result.type_url);
+            return Err(Error::PayloadMismatch { kind: kind(), expected, found });
+        }
+        if !(self.is_reply)(&result.value) {
+            return Err(Error::PayloadMalformed(kind()));
+        }
+        Ok(Any { type_url: self.reply.clone(), value: result.value })
+    }
 }
 
 macro_rules! catalogue {
@@ -90,7 +108,8 @@ catalogue! {
 }
 
 fn entry<C: Contract>() -> Entry {
-    Entry { kind: C::KIND, payload: C::type_url(), reply: C::Reply::type_url() }
+    let is_reply = |bytes: &[u8]| C::Reply::decode(bytes).is_ok();
+    Entry { kind: C::KIND, payload: C::type_url(), reply: C::Reply::type_url(), is_reply }
 }
 
 /// Returns the type of the callback of a domain, e.g. `execution.callback`.

@@ -139,4 +139,9 @@ impl ActionId {
     pub fn root_of(task: TaskId) -> Self {
         Self(task.0)
     }
+
+    /// Returns the task whose root action this would be.
+    pub fn task(self) -> TaskId {
+        TaskId(self.0)
+    }
 }

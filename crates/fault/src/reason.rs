@@ -149,6 +149,9 @@ reasons! {
     /// The process holds as many calls or sockets as it takes.
     OVERLOADED = "overloaded", "Overloaded", ResourceExhausted, 503,
         "Try again after Retry-After seconds.";
+    /// A queue, a tenant or a tier holds as many waiting actions as it may.
+    QUEUE_FULL = "queue-full", "Queue full", ResourceExhausted, 429,
+        "Wait for Retry-After seconds, until some of what waits has been done; nothing of the request was kept.";
     /// The time allowed for the work ran out.
     EXECUTION_TIMEOUT = "execution-timeout", "Execution timeout", DeadlineExceeded, 504,
         "The work did not finish within the time of the tier; ask for less at once or move to a higher tier.";

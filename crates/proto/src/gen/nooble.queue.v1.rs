@@ -2,10 +2,7 @@
 /// An action as it lies in Redis: nothing in it that its key or header already says.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StoredAction {
-    /// The 16 bytes of the action's id.
-    #[prost(bytes = "vec", tag = "1")]
-    pub action_id: ::prost::alloc::vec::Vec<u8>,
-    /// The 16 bytes of the task's id.
+    /// The 16 bytes of the task's id; empty in a root action, whose own id it is.
     #[prost(bytes = "vec", tag = "2")]
     pub task_id: ::prost::alloc::vec::Vec<u8>,
     /// Type of the action.
@@ -50,6 +47,12 @@ pub struct StoredAction {
     /// Attempt of the root action.
     #[prost(uint32, tag = "15")]
     pub root_attempt: u32,
+    /// Upper end of the first delay between attempts, in milliseconds; the configuration's when 0.
+    #[prost(uint64, tag = "16")]
+    pub retry_base_ms: u64,
+    /// Longest delay between attempts, in milliseconds; the configuration's when 0.
+    #[prost(uint64, tag = "17")]
+    pub retry_cap_ms: u64,
 }
 impl ::prost::Name for StoredAction {
     const NAME: &'static str = "StoredAction";
@@ -70,9 +73,25 @@ pub struct TierDepth {
     /// Actions that wait.
     #[prost(uint64, tag = "2")]
     pub waiting: u64,
-    /// Tenants with waiting actions.
+    /// Tenants with waiting actions that may be served.
     #[prost(uint64, tag = "3")]
     pub tenants: u64,
+    /// How long the oldest waiting action has waited, as far as a bounded look at the heads of queues tells; unset when none
+    /// waits.
+    #[prost(message, optional, tag = "4")]
+    pub oldest: ::core::option::Option<::prost_types::Duration>,
+    /// Actions claimed so far.
+    #[prost(uint64, tag = "5")]
+    pub claimed: u64,
+    /// Tenants with waiting actions that may not be served now: at their cap, or paused.
+    #[prost(uint64, tag = "6")]
+    pub parked: u64,
+    /// Whether the tier is paused.
+    #[prost(bool, tag = "7")]
+    pub paused: bool,
+    /// Mean time from claim to completion, lately; unset before anything completed.
+    #[prost(message, optional, tag = "8")]
+    pub mean_run: ::core::option::Option<::prost_types::Duration>,
 }
 impl ::prost::Name for TierDepth {
     const NAME: &'static str = "TierDepth";
@@ -108,6 +127,18 @@ pub struct DomainStats {
     /// Results that were settled and not yet handed over.
     #[prost(uint64, tag = "7")]
     pub outbox: u64,
+    /// Whether the whole domain is paused.
+    #[prost(bool, tag = "8")]
+    pub paused: bool,
+    /// Partitions that the domain's tenants are spread over.
+    #[prost(uint32, tag = "9")]
+    pub partitions: u32,
+    /// Earlier partitions that still hold something.
+    #[prost(uint32, tag = "10")]
+    pub draining_partitions: u32,
+    /// When these figures were true, by Redis' clock.
+    #[prost(message, optional, tag = "11")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
 impl ::prost::Name for DomainStats {
     const NAME: &'static str = "DomainStats";
@@ -117,6 +148,29 @@ impl ::prost::Name for DomainStats {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/nooble.queue.v1.DomainStats".into()
+    }
+}
+/// What one tenant has in a domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantLoad {
+    /// The tenant.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Actions that wait.
+    #[prost(uint64, tag = "2")]
+    pub waiting: u64,
+    /// Actions leased to workers.
+    #[prost(uint64, tag = "3")]
+    pub in_flight: u64,
+}
+impl ::prost::Name for TenantLoad {
+    const NAME: &'static str = "TenantLoad";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.TenantLoad".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.TenantLoad".into()
     }
 }
 /// An action that was given up.
@@ -149,6 +203,9 @@ pub struct DeadLetter {
     /// The action as far as it can be read; unset for a malformed one.
     #[prost(message, optional, tag = "9")]
     pub action: ::core::option::Option<::prost_types::Any>,
+    /// The stored bytes as they lay in Redis; only in the answer of `GetDeadLetter`.
+    #[prost(bytes = "vec", tag = "10")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
 }
 impl ::prost::Name for DeadLetter {
     const NAME: &'static str = "DeadLetter";
@@ -160,24 +217,560 @@ impl ::prost::Name for DeadLetter {
         "/nooble.queue.v1.DeadLetter".into()
     }
 }
-/// Age of the oldest waiting action of a tier.
+/// What one tier may have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TierAge {
-    /// The tier.
+pub struct TierLimits {
+    /// The tier. Required.
     #[prost(enumeration = "super::super::action::v1::Tier", tag = "1")]
     pub tier: i32,
-    /// How long the oldest has waited.
-    #[prost(message, optional, tag = "2")]
-    pub oldest: ::core::option::Option<::prost_types::Duration>,
+    /// Share of busy workers, 1 to 1,000.
+    #[prost(uint32, optional, tag = "2")]
+    pub weight: ::core::option::Option<u32>,
+    /// Most waiting actions of the tier in a partition; 0 = no limit.
+    #[prost(uint64, optional, tag = "3")]
+    pub depth: ::core::option::Option<u64>,
+    /// Age of waiting actions from which the tier's weight grows, up to four times; 0 = never.
+    #[prost(message, optional, tag = "4")]
+    pub ageing: ::core::option::Option<::prost_types::Duration>,
 }
-impl ::prost::Name for TierAge {
-    const NAME: &'static str = "TierAge";
+impl ::prost::Name for TierLimits {
+    const NAME: &'static str = "TierLimits";
     const PACKAGE: &'static str = "nooble.queue.v1";
     fn full_name() -> ::prost::alloc::string::String {
-        "nooble.queue.v1.TierAge".into()
+        "nooble.queue.v1.TierLimits".into()
     }
     fn type_url() -> ::prost::alloc::string::String {
-        "/nooble.queue.v1.TierAge".into()
+        "/nooble.queue.v1.TierLimits".into()
+    }
+}
+/// Limits and shares of a domain. In an update, what is unset stays as it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DomainLimits {
+    /// How slots are shared between tiers.
+    #[prost(enumeration = "Sharing", tag = "1")]
+    pub sharing: i32,
+    /// With strict sharing, part of the slots in percent that is shared by weight nevertheless, 0 to 100. With 0 a busy high
+    /// tier starves the others.
+    #[prost(uint32, optional, tag = "2")]
+    pub reserve_percent: ::core::option::Option<u32>,
+    /// Most actions of one tenant that are taken in one go before the next tenant's turn, 1 to 64.
+    #[prost(uint32, optional, tag = "3")]
+    pub quantum: ::core::option::Option<u32>,
+    /// Most actions of one tenant that run at once; 0 = no limit.
+    #[prost(uint64, optional, tag = "4")]
+    pub tenant_in_flight: ::core::option::Option<u64>,
+    /// Most waiting actions of one queue; 0 = no limit.
+    #[prost(uint64, optional, tag = "5")]
+    pub queue_depth: ::core::option::Option<u64>,
+    /// Most waiting actions of one tenant; 0 = no limit.
+    #[prost(uint64, optional, tag = "6")]
+    pub tenant_depth: ::core::option::Option<u64>,
+    /// What the tiers may have.
+    #[prost(message, repeated, tag = "7")]
+    pub tiers: ::prost::alloc::vec::Vec<TierLimits>,
+}
+impl ::prost::Name for DomainLimits {
+    const NAME: &'static str = "DomainLimits";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.DomainLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.DomainLimits".into()
+    }
+}
+/// A tenant's own limit, in place of the domain's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantLimits {
+    /// The tenant. Required.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Most actions that run at once; 0 = the domain's limit again.
+    #[prost(uint64, tag = "2")]
+    pub in_flight: u64,
+}
+impl ::prost::Name for TenantLimits {
+    const NAME: &'static str = "TenantLimits";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.TenantLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.TenantLimits".into()
+    }
+}
+/// How the slots of busy workers are shared between tiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Sharing {
+    /// As it is.
+    Unspecified = 0,
+    /// By weight: a tier that is behind its share goes first.
+    Weighted = 1,
+    /// The highest tier that has work, but for a reserve that is shared by weight.
+    Strict = 2,
+}
+impl Sharing {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SHARING_UNSPECIFIED",
+            Self::Weighted => "SHARING_WEIGHTED",
+            Self::Strict => "SHARING_STRICT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SHARING_UNSPECIFIED" => Some(Self::Unspecified),
+            "SHARING_WEIGHTED" => Some(Self::Weighted),
+            "SHARING_STRICT" => Some(Self::Strict),
+            _ => None,
+        }
+    }
+}
+/// What a worker sends on a `Work` stream. The first message is `open`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkRequest {
+    /// What it says.
+    #[prost(oneof = "work_request::Message", tags = "1, 2, 3, 4")]
+    pub message: ::core::option::Option<work_request::Message>,
+}
+/// Nested message and enum types in `WorkRequest`.
+pub mod work_request {
+    /// What it says.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Message {
+        /// Says what it wants to work on.
+        #[prost(message, tag = "1")]
+        Open(super::Open),
+        /// Asks for more actions.
+        #[prost(message, tag = "2")]
+        Credit(super::Credit),
+        /// Ends a lease.
+        #[prost(message, tag = "3")]
+        Settle(super::Settle),
+        /// Says that the worker is alive.
+        #[prost(message, tag = "4")]
+        Heartbeat(super::Heartbeat),
+    }
+}
+impl ::prost::Name for WorkRequest {
+    const NAME: &'static str = "WorkRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.WorkRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.WorkRequest".into()
+    }
+}
+/// What the server sends on a `Work` stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkResponse {
+    /// What it says.
+    #[prost(oneof = "work_response::Message", tags = "1, 2, 3, 4, 5")]
+    pub message: ::core::option::Option<work_response::Message>,
+}
+/// Nested message and enum types in `WorkResponse`.
+pub mod work_response {
+    /// What it says.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        /// Answers `open`.
+        #[prost(message, tag = "1")]
+        Opened(super::Opened),
+        /// An action for the worker, under a lease.
+        #[prost(message, tag = "2")]
+        Leased(super::LeasedAction),
+        /// Answers a `settle`.
+        #[prost(message, tag = "3")]
+        Settled(super::Settled),
+        /// A lease that the worker should give up.
+        #[prost(message, tag = "4")]
+        Stop(super::Stop),
+        /// The server is going away: settle what runs, then open a stream elsewhere.
+        #[prost(message, tag = "5")]
+        Drain(super::Drain),
+    }
+}
+impl ::prost::Name for WorkResponse {
+    const NAME: &'static str = "WorkResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.WorkResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.WorkResponse".into()
+    }
+}
+/// Says what a worker wants to work on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Open {
+    /// Domain, e.g. `execution`. The credential needs the scope `worker:<domain>`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Actions that may be leased to it at once, 0 to 1,000.
+    #[prost(uint32, tag = "2")]
+    pub credits: u32,
+    /// Name for logs; at most 100 characters.
+    #[prost(string, tag = "3")]
+    pub worker_name: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Open {
+    const NAME: &'static str = "Open";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Open".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Open".into()
+    }
+}
+/// Answers `open`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opened {
+    /// A worker that says nothing for this long counts as gone: its stream ends, and so do its leases.
+    #[prost(message, optional, tag = "1")]
+    pub silence: ::core::option::Option<::prost_types::Duration>,
+    /// Send a heartbeat this often when there is nothing else to say.
+    #[prost(message, optional, tag = "2")]
+    pub heartbeat: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for Opened {
+    const NAME: &'static str = "Opened";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Opened".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Opened".into()
+    }
+}
+/// Asks for more actions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Credit {
+    /// How many more, 1 to 1,000. Every action that is leased uses one up; settling gives none back. Credits and leases of a
+    /// stream are at most 1,000 together.
+    #[prost(uint32, tag = "1")]
+    pub credits: u32,
+}
+impl ::prost::Name for Credit {
+    const NAME: &'static str = "Credit";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Credit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Credit".into()
+    }
+}
+/// Says that the worker is alive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Heartbeat {}
+impl ::prost::Name for Heartbeat {
+    const NAME: &'static str = "Heartbeat";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Heartbeat".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Heartbeat".into()
+    }
+}
+/// An action for the worker.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeasedAction {
+    /// Names the lease on this stream.
+    #[prost(uint64, tag = "1")]
+    pub lease_id: u64,
+    /// The action; `queue.fence` is its fencing token, `queue.attempt` its attempt.
+    #[prost(message, optional, tag = "2")]
+    pub action: ::core::option::Option<super::super::action::v1::DomainAction>,
+    /// Time left for it.
+    #[prost(message, optional, tag = "3")]
+    pub remaining: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for LeasedAction {
+    const NAME: &'static str = "LeasedAction";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.LeasedAction".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.LeasedAction".into()
+    }
+}
+/// Ends a lease.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Settle {
+    /// The lease. Required.
+    #[prost(uint64, tag = "1")]
+    pub lease_id: u64,
+    /// Fencing token that came with the action. Required.
+    #[prost(uint64, tag = "2")]
+    pub fence: u64,
+    /// How it ended. Required.
+    #[prost(oneof = "settle::Verdict", tags = "3, 4, 5, 6")]
+    pub verdict: ::core::option::Option<settle::Verdict>,
+}
+/// Nested message and enum types in `Settle`.
+pub mod settle {
+    /// How it ended. Required.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Verdict {
+        /// It is done.
+        #[prost(message, tag = "3")]
+        Complete(super::Complete),
+        /// It failed.
+        #[prost(message, tag = "4")]
+        Fail(super::Fail),
+        /// It is given back as if it had not been leased.
+        #[prost(message, tag = "5")]
+        Release(super::Release),
+        /// It waits for something else. Not served by this version, and refused.
+        #[prost(message, tag = "6")]
+        Suspend(super::Suspend),
+    }
+}
+impl ::prost::Name for Settle {
+    const NAME: &'static str = "Settle";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Settle".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Settle".into()
+    }
+}
+/// The action is done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Complete {
+    /// Reply; its type is the catalogue's for the action's type. Unset for a callback.
+    #[prost(message, optional, tag = "1")]
+    pub result: ::core::option::Option<::prost_types::Any>,
+    /// Tokens consumed.
+    #[prost(message, optional, tag = "2")]
+    pub tokens_used: ::core::option::Option<super::super::action::v1::TokenUsage>,
+}
+impl ::prost::Name for Complete {
+    const NAME: &'static str = "Complete";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Complete".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Complete".into()
+    }
+}
+/// The action failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fail {
+    /// What went wrong; `reason` is one of the catalogue's. A `retry_after` decides when it is tried again.
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<super::super::action::v1::ErrorDetail>,
+    /// Whether trying again may help. An action that is not tried again ends as failed.
+    #[prost(bool, tag = "2")]
+    pub retry: bool,
+}
+impl ::prost::Name for Fail {
+    const NAME: &'static str = "Fail";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Fail".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Fail".into()
+    }
+}
+/// The action is given back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Release {}
+impl ::prost::Name for Release {
+    const NAME: &'static str = "Release";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Release".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Release".into()
+    }
+}
+/// The action gives up its lease until something that it awaits has happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suspend {
+    /// What the next attempt needs, at most 64 KiB.
+    #[prost(bytes = "vec", tag = "1")]
+    pub state: ::prost::alloc::vec::Vec<u8>,
+    /// Actions that it waits for.
+    #[prost(string, repeated, tag = "2")]
+    pub awaiting: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Suspend {
+    const NAME: &'static str = "Suspend";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Suspend".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Suspend".into()
+    }
+}
+/// Answers a `settle`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Settled {
+    /// The lease.
+    #[prost(uint64, tag = "1")]
+    pub lease_id: u64,
+    /// What became of it.
+    #[prost(enumeration = "SettleResult", tag = "2")]
+    pub result: i32,
+    /// One sentence when it was refused.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Settled {
+    const NAME: &'static str = "Settled";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Settled".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Settled".into()
+    }
+}
+/// A lease that the worker should give up. Settling it is of no use any more: the queue ends the action by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stop {
+    /// The lease.
+    #[prost(uint64, tag = "1")]
+    pub lease_id: u64,
+    /// Why.
+    #[prost(enumeration = "stop::Cause", tag = "2")]
+    pub cause: i32,
+    /// Why somebody cancelled it.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `Stop`.
+pub mod stop {
+    /// Why a lease should be given up.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Cause {
+        /// Not a cause.
+        Unspecified = 0,
+        /// Somebody cancelled the action.
+        Cancelled = 1,
+        /// The lease was lost: the work is somebody else's now.
+        Lost = 2,
+        /// The time for the action is over; it has ended as timeout.
+        Overdue = 3,
+    }
+    impl Cause {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CAUSE_UNSPECIFIED",
+                Self::Cancelled => "CAUSE_CANCELLED",
+                Self::Lost => "CAUSE_LOST",
+                Self::Overdue => "CAUSE_OVERDUE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CAUSE_CANCELLED" => Some(Self::Cancelled),
+                "CAUSE_LOST" => Some(Self::Lost),
+                "CAUSE_OVERDUE" => Some(Self::Overdue),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for Stop {
+    const NAME: &'static str = "Stop";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Stop".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Stop".into()
+    }
+}
+/// The server is going away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Drain {
+    /// How long it waits for what is leased.
+    #[prost(message, optional, tag = "1")]
+    pub grace: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for Drain {
+    const NAME: &'static str = "Drain";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Drain".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Drain".into()
+    }
+}
+/// What became of a `settle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SettleResult {
+    /// Not a result.
+    Unspecified = 0,
+    /// It is written.
+    Ok = 1,
+    /// The lease is not held any more: the work is somebody else's now.
+    Stale = 2,
+    /// The action has ended already, or the stream holds no such lease.
+    Gone = 3,
+    /// The verdict is not one that this action can have; `message` says why, and the lease goes on.
+    Refused = 4,
+}
+impl SettleResult {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SETTLE_RESULT_UNSPECIFIED",
+            Self::Ok => "SETTLE_RESULT_OK",
+            Self::Stale => "SETTLE_RESULT_STALE",
+            Self::Gone => "SETTLE_RESULT_GONE",
+            Self::Refused => "SETTLE_RESULT_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SETTLE_RESULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "SETTLE_RESULT_OK" => Some(Self::Ok),
+            "SETTLE_RESULT_STALE" => Some(Self::Stale),
+            "SETTLE_RESULT_GONE" => Some(Self::Gone),
+            "SETTLE_RESULT_REFUSED" => Some(Self::Refused),
+            _ => None,
+        }
     }
 }
 /// Request for `GetQueueStats`.
@@ -214,6 +807,382 @@ impl ::prost::Name for GetQueueStatsResponse {
         "/nooble.queue.v1.GetQueueStatsResponse".into()
     }
 }
+/// Request for `GetSystemOverview`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSystemOverviewRequest {}
+impl ::prost::Name for GetSystemOverviewRequest {
+    const NAME: &'static str = "GetSystemOverviewRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetSystemOverviewRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetSystemOverviewRequest".into()
+    }
+}
+/// Response of `GetSystemOverview`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSystemOverviewResponse {
+    /// One entry a domain.
+    #[prost(message, repeated, tag = "1")]
+    pub domains: ::prost::alloc::vec::Vec<DomainStats>,
+    /// Waiting actions of all domains, callbacks not included.
+    #[prost(uint64, tag = "2")]
+    pub waiting: u64,
+    /// Leased actions of all domains.
+    #[prost(uint64, tag = "3")]
+    pub in_flight: u64,
+    /// Delayed actions of all domains.
+    #[prost(uint64, tag = "4")]
+    pub delayed: u64,
+    /// Dead letters of all domains.
+    #[prost(uint64, tag = "5")]
+    pub dead: u64,
+}
+impl ::prost::Name for GetSystemOverviewResponse {
+    const NAME: &'static str = "GetSystemOverviewResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetSystemOverviewResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetSystemOverviewResponse".into()
+    }
+}
+/// Request for `ListBusiestTenants`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBusiestTenantsRequest {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Most tenants to return, 1 to 100; 10 when 0.
+    #[prost(int32, tag = "2")]
+    pub limit: i32,
+}
+impl ::prost::Name for ListBusiestTenantsRequest {
+    const NAME: &'static str = "ListBusiestTenantsRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ListBusiestTenantsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ListBusiestTenantsRequest".into()
+    }
+}
+/// Response of `ListBusiestTenants`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBusiestTenantsResponse {
+    /// The tenants, the one with the most waiting actions first.
+    #[prost(message, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantLoad>,
+}
+impl ::prost::Name for ListBusiestTenantsResponse {
+    const NAME: &'static str = "ListBusiestTenantsResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ListBusiestTenantsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ListBusiestTenantsResponse".into()
+    }
+}
+/// How an action that failed is tried again, in place of the domain's policy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryPolicy {
+    /// Attempts until it is given up, 1 to 100; the domain's when 0.
+    #[prost(uint32, tag = "1")]
+    pub max_attempts: u32,
+    /// Upper end of the first delay, doubled with every attempt; what is waited is random up to it. The domain's when unset.
+    #[prost(message, optional, tag = "2")]
+    pub base: ::core::option::Option<::prost_types::Duration>,
+    /// Longest delay between attempts; the domain's when unset.
+    #[prost(message, optional, tag = "3")]
+    pub cap: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for RetryPolicy {
+    const NAME: &'static str = "RetryPolicy";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.RetryPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.RetryPolicy".into()
+    }
+}
+/// Request for `SubmitAction`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubmitActionRequest {
+    /// The action. `action_id` and `task_id` are made when they are empty; `reply_inbox` and `queue` must be empty. Required.
+    #[prost(message, optional, tag = "1")]
+    pub action: ::core::option::Option<super::super::action::v1::DomainAction>,
+    /// How long it stays invisible, at most 366 days; not together with `at`.
+    #[prost(message, optional, tag = "2")]
+    pub delay: ::core::option::Option<::prost_types::Duration>,
+    /// When it becomes visible, by Redis' clock, at most 366 days ahead; one in the past is now.
+    #[prost(message, optional, tag = "3")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Actions of the tenant and domain with the same key are one action, for as long as `idempotency_ttl`. Empty = no key.
+    #[prost(string, tag = "4")]
+    pub idempotency_key: ::prost::alloc::string::String,
+    /// How long the key is remembered, up to 7 days; 24 hours when unset.
+    #[prost(message, optional, tag = "5")]
+    pub idempotency_ttl: ::core::option::Option<::prost_types::Duration>,
+    /// How it is tried again.
+    #[prost(message, optional, tag = "6")]
+    pub retry: ::core::option::Option<RetryPolicy>,
+    /// How long it may wait for its first claim; ten times the tier's budget when unset.
+    #[prost(message, optional, tag = "7")]
+    pub time_to_live: ::core::option::Option<::prost_types::Duration>,
+    /// How long it may run from its first claim, all attempts together; the tier's budget when unset.
+    #[prost(message, optional, tag = "8")]
+    pub budget: ::core::option::Option<::prost_types::Duration>,
+    /// Whether actions of this queue that say so run one at a time, in the order in which they were submitted; a retry then
+    /// holds the others back.
+    #[prost(bool, tag = "9")]
+    pub ordered: bool,
+}
+impl ::prost::Name for SubmitActionRequest {
+    const NAME: &'static str = "SubmitActionRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.SubmitActionRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.SubmitActionRequest".into()
+    }
+}
+/// Response of `SubmitAction`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubmitActionResponse {
+    /// The task; of an action without a record, what is known of it.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<super::super::task::v1::Task>,
+    /// Action that was submitted, or that was known by its id or key.
+    #[prost(string, tag = "2")]
+    pub action_id: ::prost::alloc::string::String,
+    /// Queue that it went to.
+    #[prost(string, tag = "3")]
+    pub queue_name: ::prost::alloc::string::String,
+    /// Place in that queue, 1 for the next one; 0 when it is delayed or was known.
+    #[prost(uint64, tag = "4")]
+    pub position: u64,
+    /// Whether it was known already.
+    #[prost(bool, tag = "5")]
+    pub known: bool,
+}
+impl ::prost::Name for SubmitActionResponse {
+    const NAME: &'static str = "SubmitActionResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.SubmitActionResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.SubmitActionResponse".into()
+    }
+}
+/// What is paused, resumed or purged.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Selection {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Tier; all when unspecified.
+    #[prost(enumeration = "super::super::action::v1::Tier", tag = "2")]
+    pub tier: i32,
+    /// Tenant; all when empty.
+    #[prost(string, tag = "3")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Selection {
+    const NAME: &'static str = "Selection";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Selection".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Selection".into()
+    }
+}
+/// Request for `Pause`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseRequest {
+    /// A domain, a tier of it, or a tenant in it; not a tier and a tenant at once. Required.
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<Selection>,
+}
+impl ::prost::Name for PauseRequest {
+    const NAME: &'static str = "PauseRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.PauseRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.PauseRequest".into()
+    }
+}
+/// Response of `Pause`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseResponse {}
+impl ::prost::Name for PauseResponse {
+    const NAME: &'static str = "PauseResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.PauseResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.PauseResponse".into()
+    }
+}
+/// Request for `Resume`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeRequest {
+    /// What was paused. Required.
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<Selection>,
+}
+impl ::prost::Name for ResumeRequest {
+    const NAME: &'static str = "ResumeRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ResumeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ResumeRequest".into()
+    }
+}
+/// Response of `Resume`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeResponse {}
+impl ::prost::Name for ResumeResponse {
+    const NAME: &'static str = "ResumeResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ResumeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ResumeResponse".into()
+    }
+}
+/// Request for `Purge`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PurgeRequest {
+    /// A domain, and a tier or a tenant or both. A domain alone is refused unless `all` is set. Required.
+    #[prost(message, optional, tag = "1")]
+    pub selection: ::core::option::Option<Selection>,
+    /// Context of a tenant; all contexts when empty.
+    #[prost(string, tag = "2")]
+    pub context_id: ::prost::alloc::string::String,
+    /// Says that the whole domain is meant.
+    #[prost(bool, tag = "3")]
+    pub all: bool,
+    /// Why, for the records and callbacks; at most 200 characters.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+impl ::prost::Name for PurgeRequest {
+    const NAME: &'static str = "PurgeRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.PurgeRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.PurgeRequest".into()
+    }
+}
+/// Response of `Purge`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PurgeResponse {
+    /// Actions that were ended.
+    #[prost(uint64, tag = "1")]
+    pub purged: u64,
+}
+impl ::prost::Name for PurgeResponse {
+    const NAME: &'static str = "PurgeResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.PurgeResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.PurgeResponse".into()
+    }
+}
+/// Request for `GetLimits`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetLimitsRequest {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetLimitsRequest {
+    const NAME: &'static str = "GetLimitsRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetLimitsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetLimitsRequest".into()
+    }
+}
+/// Response of `GetLimits`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetLimitsResponse {
+    /// What is in force.
+    #[prost(message, optional, tag = "1")]
+    pub limits: ::core::option::Option<DomainLimits>,
+    /// Tenants with limits of their own, at most 1,000 of them.
+    #[prost(message, repeated, tag = "2")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantLimits>,
+}
+impl ::prost::Name for GetLimitsResponse {
+    const NAME: &'static str = "GetLimitsResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetLimitsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetLimitsResponse".into()
+    }
+}
+/// Request for `UpdateLimits`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateLimitsRequest {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// What changes.
+    #[prost(message, optional, tag = "2")]
+    pub limits: ::core::option::Option<DomainLimits>,
+    /// Tenants whose own limits change.
+    #[prost(message, repeated, tag = "3")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantLimits>,
+}
+impl ::prost::Name for UpdateLimitsRequest {
+    const NAME: &'static str = "UpdateLimitsRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.UpdateLimitsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.UpdateLimitsRequest".into()
+    }
+}
+/// Response of `UpdateLimits`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateLimitsResponse {
+    /// What is in force now.
+    #[prost(message, optional, tag = "1")]
+    pub limits: ::core::option::Option<DomainLimits>,
+}
+impl ::prost::Name for UpdateLimitsResponse {
+    const NAME: &'static str = "UpdateLimitsResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.UpdateLimitsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.UpdateLimitsResponse".into()
+    }
+}
 /// Request for `ListDeadLetters`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDeadLettersRequest {
@@ -226,6 +1195,12 @@ pub struct ListDeadLettersRequest {
     /// Where to go on, from the response before; empty for the first page.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only those given up for this reason; all when empty.
+    #[prost(string, tag = "4")]
+    pub why: ::prost::alloc::string::String,
+    /// Only those of this tenant; all when empty.
+    #[prost(string, tag = "5")]
+    pub tenant_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for ListDeadLettersRequest {
     const NAME: &'static str = "ListDeadLettersRequest";
@@ -257,6 +1232,246 @@ impl ::prost::Name for ListDeadLettersResponse {
         "/nooble.queue.v1.ListDeadLettersResponse".into()
     }
 }
+/// Request for `GetDeadLetter`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDeadLetterRequest {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Position in the domain's dead letters. Required.
+    #[prost(string, tag = "2")]
+    pub entry_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetDeadLetterRequest {
+    const NAME: &'static str = "GetDeadLetterRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetDeadLetterRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetDeadLetterRequest".into()
+    }
+}
+/// Response of `GetDeadLetter`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDeadLetterResponse {
+    /// The dead letter.
+    #[prost(message, optional, tag = "1")]
+    pub dead_letter: ::core::option::Option<DeadLetter>,
+}
+impl ::prost::Name for GetDeadLetterResponse {
+    const NAME: &'static str = "GetDeadLetterResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetDeadLetterResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetDeadLetterResponse".into()
+    }
+}
+/// Which dead letters of a domain are meant: those named, or those that match. Nothing said is refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeadLetterChoice {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Positions in the domain's dead letters, at most 1,000.
+    #[prost(string, repeated, tag = "2")]
+    pub entry_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Those given up for this reason.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
+    /// Those of this tenant.
+    #[prost(string, tag = "4")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Those at least this old.
+    #[prost(message, optional, tag = "5")]
+    pub older_than: ::core::option::Option<::prost_types::Duration>,
+    /// All of them.
+    #[prost(bool, tag = "6")]
+    pub all: bool,
+}
+impl ::prost::Name for DeadLetterChoice {
+    const NAME: &'static str = "DeadLetterChoice";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.DeadLetterChoice".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.DeadLetterChoice".into()
+    }
+}
+/// Request for `ReplayDeadLetters`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayDeadLettersRequest {
+    /// Which. Required.
+    #[prost(message, optional, tag = "1")]
+    pub choice: ::core::option::Option<DeadLetterChoice>,
+}
+impl ::prost::Name for ReplayDeadLettersRequest {
+    const NAME: &'static str = "ReplayDeadLettersRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ReplayDeadLettersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ReplayDeadLettersRequest".into()
+    }
+}
+/// Response of `ReplayDeadLetters`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayDeadLettersResponse {
+    /// Submitted again.
+    #[prost(uint64, tag = "1")]
+    pub replayed: u64,
+    /// Left where they are: malformed, or not known any more.
+    #[prost(uint64, tag = "2")]
+    pub left: u64,
+}
+impl ::prost::Name for ReplayDeadLettersResponse {
+    const NAME: &'static str = "ReplayDeadLettersResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.ReplayDeadLettersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.ReplayDeadLettersResponse".into()
+    }
+}
+/// Request for `DeleteDeadLetters`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersRequest {
+    /// Which. Required.
+    #[prost(message, optional, tag = "1")]
+    pub choice: ::core::option::Option<DeadLetterChoice>,
+}
+impl ::prost::Name for DeleteDeadLettersRequest {
+    const NAME: &'static str = "DeleteDeadLettersRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.DeleteDeadLettersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.DeleteDeadLettersRequest".into()
+    }
+}
+/// Response of `DeleteDeadLetters`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeadLettersResponse {
+    /// Thrown away.
+    #[prost(uint64, tag = "1")]
+    pub deleted: u64,
+}
+impl ::prost::Name for DeleteDeadLettersResponse {
+    const NAME: &'static str = "DeleteDeadLettersResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.DeleteDeadLettersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.DeleteDeadLettersResponse".into()
+    }
+}
+/// Request for `CheckQueues`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckQueuesRequest {
+    /// Domain, e.g. `execution`; all domains when empty.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Whether what is found is repaired.
+    #[prost(bool, tag = "2")]
+    pub repair: bool,
+}
+impl ::prost::Name for CheckQueuesRequest {
+    const NAME: &'static str = "CheckQueuesRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.CheckQueuesRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.CheckQueuesRequest".into()
+    }
+}
+/// What is wrong in a domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Violation {
+    /// The domain.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Rule and subject, e.g. `the leases of a tenant are counted: acme says 2, is 1`.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Violation {
+    const NAME: &'static str = "Violation";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.Violation".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.Violation".into()
+    }
+}
+/// Response of `CheckQueues`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckQueuesResponse {
+    /// What contradicted the invariants, at most 1,000 entries a partition.
+    #[prost(message, repeated, tag = "1")]
+    pub violations: ::prost::alloc::vec::Vec<Violation>,
+    /// What still does after repairing; empty when nothing was repaired.
+    #[prost(message, repeated, tag = "2")]
+    pub remaining: ::prost::alloc::vec::Vec<Violation>,
+}
+impl ::prost::Name for CheckQueuesResponse {
+    const NAME: &'static str = "CheckQueuesResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.CheckQueuesResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.CheckQueuesResponse".into()
+    }
+}
+/// Request for `SetPartitions`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPartitionsRequest {
+    /// Domain, e.g. `execution`. Required.
+    #[prost(string, tag = "1")]
+    pub domain: ::prost::alloc::string::String,
+    /// Partitions, 1 to 64. Required.
+    #[prost(uint32, tag = "2")]
+    pub partitions: u32,
+}
+impl ::prost::Name for SetPartitionsRequest {
+    const NAME: &'static str = "SetPartitionsRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.SetPartitionsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.SetPartitionsRequest".into()
+    }
+}
+/// Response of `SetPartitions`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetPartitionsResponse {
+    /// Number of changes so far; processes follow within some seconds.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Partitions in force.
+    #[prost(uint32, tag = "2")]
+    pub partitions: u32,
+}
+impl ::prost::Name for SetPartitionsResponse {
+    const NAME: &'static str = "SetPartitionsResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.SetPartitionsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.SetPartitionsResponse".into()
+    }
+}
 /// Generated client implementations.
 pub mod queue_service_client {
     #![allow(
@@ -268,7 +1483,7 @@ pub mod queue_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Shows operators what the queues hold. All calls need a credential with the scope `admin`.
+    /// Operates the queues. All calls need a credential with the scope `admin`, but for `Work`, which needs `worker:<domain>`.
     #[derive(Debug, Clone)]
     pub struct QueueServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -365,6 +1580,201 @@ pub mod queue_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Returns what all domains hold, with their sums.
+        pub async fn get_system_overview(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSystemOverviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSystemOverviewResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/GetSystemOverview",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "GetSystemOverview"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the tenants with the most waiting and running actions of a domain.
+        pub async fn list_busiest_tenants(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBusiestTenantsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBusiestTenantsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/ListBusiestTenants",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "ListBusiestTenants"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Puts an action into its queue, now or later.
+        pub async fn submit_action(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubmitActionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SubmitActionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/SubmitAction",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "SubmitAction"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops claims of a domain, a tier or a tenant; submits go on, and so does the time to live of what waits.
+        pub async fn pause(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PauseRequest>,
+        ) -> std::result::Result<tonic::Response<super::PauseResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/Pause",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "Pause"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets claims go on.
+        pub async fn resume(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResumeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResumeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/Resume",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "Resume"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends waiting and delayed actions as cancelled, with their callbacks. Running ones are left alone.
+        pub async fn purge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::PurgeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/Purge",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "Purge"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns limits and shares of a domain.
+        pub async fn get_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/GetLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "GetLimits"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes limits and shares of a domain; the next claim and the next submit follow them.
+        pub async fn update_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/UpdateLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "UpdateLimits"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists the dead letters of a domain, oldest first.
         pub async fn list_dead_letters(
             &mut self,
@@ -392,6 +1802,167 @@ pub mod queue_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Returns one dead letter with its stored bytes.
+        pub async fn get_dead_letter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDeadLetterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDeadLetterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/GetDeadLetter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "GetDeadLetter"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Submits dead letters again, with fresh counters. Malformed ones stay.
+        pub async fn replay_dead_letters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReplayDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplayDeadLettersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/ReplayDeadLetters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "ReplayDeadLetters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Throws dead letters away.
+        pub async fn delete_dead_letters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeadLettersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/DeleteDeadLetters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "DeleteDeadLetters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Finds what contradicts the invariants of a domain's queues, and repairs it when asked. It reads every key of the
+        /// domain, so it is for tools.
+        pub async fn check_queues(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckQueuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckQueuesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/CheckQueues",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "CheckQueues"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Spreads a domain's tenants over another number of partitions, while work goes on.
+        pub async fn set_partitions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetPartitionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPartitionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/SetPartitions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "SetPartitions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Leases actions of a domain to a worker in any language. The first message opens. A worker that closes its side, and a
+        /// stream that was to move and had its grace, give back what is not settled without an attempt being counted. A stream that
+        /// ends in any other way counts a crash for what was sent: an action that ends its workers again and again is given up.
+        pub async fn work(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::WorkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WorkResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/Work",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nooble.queue.v1.QueueService", "Work"));
+            self.inner.streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -415,6 +1986,61 @@ pub mod queue_service_server {
             tonic::Response<super::GetQueueStatsResponse>,
             tonic::Status,
         >;
+        /// Returns what all domains hold, with their sums.
+        async fn get_system_overview(
+            &self,
+            request: tonic::Request<super::GetSystemOverviewRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSystemOverviewResponse>,
+            tonic::Status,
+        >;
+        /// Lists the tenants with the most waiting and running actions of a domain.
+        async fn list_busiest_tenants(
+            &self,
+            request: tonic::Request<super::ListBusiestTenantsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBusiestTenantsResponse>,
+            tonic::Status,
+        >;
+        /// Puts an action into its queue, now or later.
+        async fn submit_action(
+            &self,
+            request: tonic::Request<super::SubmitActionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SubmitActionResponse>,
+            tonic::Status,
+        >;
+        /// Stops claims of a domain, a tier or a tenant; submits go on, and so does the time to live of what waits.
+        async fn pause(
+            &self,
+            request: tonic::Request<super::PauseRequest>,
+        ) -> std::result::Result<tonic::Response<super::PauseResponse>, tonic::Status>;
+        /// Lets claims go on.
+        async fn resume(
+            &self,
+            request: tonic::Request<super::ResumeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ResumeResponse>, tonic::Status>;
+        /// Ends waiting and delayed actions as cancelled, with their callbacks. Running ones are left alone.
+        async fn purge(
+            &self,
+            request: tonic::Request<super::PurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::PurgeResponse>, tonic::Status>;
+        /// Returns limits and shares of a domain.
+        async fn get_limits(
+            &self,
+            request: tonic::Request<super::GetLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetLimitsResponse>,
+            tonic::Status,
+        >;
+        /// Changes limits and shares of a domain; the next claim and the next submit follow them.
+        async fn update_limits(
+            &self,
+            request: tonic::Request<super::UpdateLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UpdateLimitsResponse>,
+            tonic::Status,
+        >;
         /// Lists the dead letters of a domain, oldest first.
         async fn list_dead_letters(
             &self,
@@ -423,8 +2049,62 @@ pub mod queue_service_server {
             tonic::Response<super::ListDeadLettersResponse>,
             tonic::Status,
         >;
+        /// Returns one dead letter with its stored bytes.
+        async fn get_dead_letter(
+            &self,
+            request: tonic::Request<super::GetDeadLetterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDeadLetterResponse>,
+            tonic::Status,
+        >;
+        /// Submits dead letters again, with fresh counters. Malformed ones stay.
+        async fn replay_dead_letters(
+            &self,
+            request: tonic::Request<super::ReplayDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReplayDeadLettersResponse>,
+            tonic::Status,
+        >;
+        /// Throws dead letters away.
+        async fn delete_dead_letters(
+            &self,
+            request: tonic::Request<super::DeleteDeadLettersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeadLettersResponse>,
+            tonic::Status,
+        >;
+        /// Finds what contradicts the invariants of a domain's queues, and repairs it when asked. It reads every key of the
+        /// domain, so it is for tools.
+        async fn check_queues(
+            &self,
+            request: tonic::Request<super::CheckQueuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckQueuesResponse>,
+            tonic::Status,
+        >;
+        /// Spreads a domain's tenants over another number of partitions, while work goes on.
+        async fn set_partitions(
+            &self,
+            request: tonic::Request<super::SetPartitionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetPartitionsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the Work method.
+        type WorkStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WorkResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Leases actions of a domain to a worker in any language. The first message opens. A worker that closes its side, and a
+        /// stream that was to move and had its grace, give back what is not settled without an attempt being counted. A stream that
+        /// ends in any other way counts a crash for what was sent: an action that ends its workers again and again is given up.
+        async fn work(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::WorkRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::WorkStream>, tonic::Status>;
     }
-    /// Shows operators what the queues hold. All calls need a credential with the scope `admin`.
+    /// Operates the queues. All calls need a credential with the scope `admin`, but for `Work`, which needs `worker:<domain>`.
     #[derive(Debug)]
     pub struct QueueServiceServer<T> {
         inner: Arc<T>,
@@ -546,6 +2226,366 @@ pub mod queue_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/nooble.queue.v1.QueueService/GetSystemOverview" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSystemOverviewSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::GetSystemOverviewRequest>
+                    for GetSystemOverviewSvc<T> {
+                        type Response = super::GetSystemOverviewResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSystemOverviewRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::get_system_overview(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSystemOverviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/ListBusiestTenants" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBusiestTenantsSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::ListBusiestTenantsRequest>
+                    for ListBusiestTenantsSvc<T> {
+                        type Response = super::ListBusiestTenantsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBusiestTenantsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::list_busiest_tenants(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBusiestTenantsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/SubmitAction" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubmitActionSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::SubmitActionRequest>
+                    for SubmitActionSvc<T> {
+                        type Response = super::SubmitActionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubmitActionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::submit_action(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubmitActionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/Pause" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::PauseRequest> for PauseSvc<T> {
+                        type Response = super::PauseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PauseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::pause(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/Resume" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResumeSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::ResumeRequest>
+                    for ResumeSvc<T> {
+                        type Response = super::ResumeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResumeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::resume(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResumeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/Purge" => {
+                    #[allow(non_camel_case_types)]
+                    struct PurgeSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::PurgeRequest> for PurgeSvc<T> {
+                        type Response = super::PurgeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PurgeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::purge(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PurgeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/GetLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetLimitsSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::GetLimitsRequest>
+                    for GetLimitsSvc<T> {
+                        type Response = super::GetLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::get_limits(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetLimitsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/UpdateLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateLimitsSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::UpdateLimitsRequest>
+                    for UpdateLimitsSvc<T> {
+                        type Response = super::UpdateLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::update_limits(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateLimitsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/nooble.queue.v1.QueueService/ListDeadLetters" => {
                     #[allow(non_camel_case_types)]
                     struct ListDeadLettersSvc<T: QueueService>(pub Arc<T>);
@@ -588,6 +2628,279 @@ pub mod queue_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/GetDeadLetter" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDeadLetterSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::GetDeadLetterRequest>
+                    for GetDeadLetterSvc<T> {
+                        type Response = super::GetDeadLetterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDeadLetterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::get_dead_letter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDeadLetterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/ReplayDeadLetters" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplayDeadLettersSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::ReplayDeadLettersRequest>
+                    for ReplayDeadLettersSvc<T> {
+                        type Response = super::ReplayDeadLettersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReplayDeadLettersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::replay_dead_letters(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplayDeadLettersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/DeleteDeadLetters" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDeadLettersSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::DeleteDeadLettersRequest>
+                    for DeleteDeadLettersSvc<T> {
+                        type Response = super::DeleteDeadLettersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDeadLettersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::delete_dead_letters(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDeadLettersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/CheckQueues" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckQueuesSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::CheckQueuesRequest>
+                    for CheckQueuesSvc<T> {
+                        type Response = super::CheckQueuesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckQueuesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::check_queues(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckQueuesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/SetPartitions" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetPartitionsSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::SetPartitionsRequest>
+                    for SetPartitionsSvc<T> {
+                        type Response = super::SetPartitionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetPartitionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::set_partitions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetPartitionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/Work" => {
+                    #[allow(non_camel_case_types)]
+                    struct WorkSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::StreamingService<super::WorkRequest>
+                    for WorkSvc<T> {
+                        type Response = super::WorkResponse;
+                        type ResponseStream = T::WorkStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::WorkRequest>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::work(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WorkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
