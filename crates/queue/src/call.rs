@@ -9,7 +9,7 @@ use proto::action::v1::{Callback, TaskEvent, TokenUsage};
 
 use crate::queue::{Inner, Queue};
 use crate::work::{Work, add};
-use crate::{Error, outcome};
+use crate::{Error, keys, outcome};
 
 /// What a call to another handler answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,12 +98,13 @@ async fn send_and_wait(
     domain: Domain,
     remaining: Duration,
 ) -> Result<Callback, CallError> {
+    inner.inbox.open().await.map_err(Error::from)?;
     let mut awaited = inner.inbox.expect(child.id, &inner.tracker, &inner.handle, &inner.stop);
     let mut unanswered = Unanswered {
         inner: Arc::clone(inner),
         domain,
         tenant: child.tenant.to_string(),
-        id: child.id.to_string(),
+        id: keys::entry_id(child.id),
         answered: false,
     };
     Queue { inner: Arc::clone(inner) }.submit(child).await?;
@@ -137,7 +138,7 @@ impl Drop for Unanswered {
         if self.answered {
             return;
         }
-        let part = Arc::clone(self.inner.part(self.domain, &self.tenant));
+        let part = self.inner.part(self.domain, &self.tenant);
         let id = std::mem::take(&mut self.id);
         let cancelling = async move {
             // Best effort: a child that is not reached ends by its deadline, which was its parent's.

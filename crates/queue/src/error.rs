@@ -1,5 +1,7 @@
 //! What can go wrong between a caller and the queue.
 
+use std::time::Duration;
+
 use fault::{Failure, Fault, reason};
 
 /// A call to the queue did not succeed.
@@ -23,6 +25,24 @@ pub enum Error {
         /// Which id.
         field: &'static str,
     },
+    /// A value is out of its range.
+    #[error("{rule}")]
+    Field {
+        /// Which value.
+        field: &'static str,
+        /// What holds for it.
+        rule: String,
+    },
+    /// A queue, a tenant or a tier holds as many waiting actions as it may. Nothing was written.
+    #[error("{what} holds {limit} waiting actions, as many as it may")]
+    Full {
+        /// `the queue`, `the tenant` or `the tier`.
+        what: &'static str,
+        /// How many it may hold.
+        limit: u64,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
     /// The callback queue belongs to another tenant, or is no callback queue.
     #[error("the callback queue is not one of the tenant's")]
     ForeignCallback,
@@ -43,6 +63,21 @@ pub enum Error {
     Data(String),
 }
 
+impl Error {
+    /// Makes the error of a refused submit out of the script's word.
+    pub(crate) fn full(word: &str, limit: u64) -> Self {
+        let what = match word {
+            "queue" => "the queue",
+            "tenant" => "the tenant",
+            _ => "the tier",
+        };
+        Self::Full { what, limit, retry_after: FULL_RETRY }
+    }
+}
+
+/// When it is worth trying again after something was full, as long as nobody knows better.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+
 /// Most bytes that an action's payload may have.
 pub const MAX_PAYLOAD: usize = 256 * 1024;
 
@@ -55,7 +90,12 @@ impl Fault for Error {
             Self::Broker(error) => error.failure(),
             Self::Action(error) => error.failure(),
             Self::PayloadTooLarge { .. } => Failure::new(&reason::PAYLOAD_TOO_LARGE, self.to_string()).field("payload"),
-            Self::Id { field } => Failure::new(&reason::INVALID_FIELD, self.to_string()).field(*field),
+            Self::Id { field } | Self::Field { field, .. } => {
+                Failure::new(&reason::INVALID_FIELD, self.to_string()).field(*field)
+            }
+            Self::Full { retry_after, .. } => {
+                Failure::new(&reason::QUEUE_FULL, self.to_string()).retry_after(*retry_after)
+            }
             Self::ForeignCallback => Failure::new(&reason::INVALID_FIELD, self.to_string()).field("callback_queue"),
             Self::Finished => Failure::new(&reason::TASK_FINISHED, self.to_string()),
             Self::PageToken => Failure::new(&reason::INVALID_FIELD, self.to_string()).field("page_token"),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 
-use action::{Contract, Outcome};
+use action::{Contract, Outcome, catalogue};
 use fault::{Failure, Fault};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -35,9 +35,24 @@ pub(crate) enum Ran {
         result: Option<Any>,
         tokens_used: TokenUsage,
     },
-    Failed(Failure),
+    Failed {
+        failure: Failure,
+        /// Whether trying again may help.
+        retry: bool,
+    },
     /// The payload is not what the action's type takes.
     Malformed(Failure),
+    /// It is given back as if it had not been leased.
+    Released,
+    /// Whoever had it is gone.
+    Crashed,
+}
+
+impl Ran {
+    /// A failure that itself tells whether trying again may help.
+    fn failed(failure: Failure) -> Self {
+        Self::Failed { retry: failure.is_transient(), failure }
+    }
 }
 
 type Handler = Box<dyn Fn(Work) -> BoxFuture<'static, Ran> + Send + Sync>;
@@ -47,6 +62,8 @@ type Handler = Box<dyn Fn(Work) -> BoxFuture<'static, Ran> + Send + Sync>;
 pub(crate) struct Handlers {
     by_type: HashMap<&'static str, Handler>,
     callback: Option<Handler>,
+    /// Takes whatever can be read, instead of the others.
+    any: Option<Handler>,
 }
 
 impl Handlers {
@@ -76,10 +93,21 @@ impl Handlers {
         }));
     }
 
+    pub(crate) fn on_any(&mut self, handler: impl Fn(Work) -> BoxFuture<'static, Ran> + Send + Sync + 'static) {
+        self.any = Some(Box::new(move |work| match work.action().check() {
+            Err(error) => futures::future::ready(Ran::Malformed(error.failure())).boxed(),
+            Ok(()) => handler(work),
+        }));
+    }
+
     /// Starts the handler of an action; none when there is none. A callback is told by where it lay.
     pub(crate) fn start(&self, work: &Work, is_callback: bool) -> Option<BoxFuture<'static, Ran>> {
-        let by_type = || self.by_type.get(work.action().action_type.as_str());
-        let handler = if is_callback { self.callback.as_ref() } else { by_type() };
+        let kind = work.action().action_type.as_str();
+        let handler = match &self.any {
+            Some(any) => (is_callback || catalogue::find(kind).is_some()).then_some(any),
+            None if is_callback => self.callback.as_ref(),
+            None => self.by_type.get(kind),
+        };
         handler.map(|handler| handler(work.clone()))
     }
 }
@@ -87,18 +115,18 @@ impl Handlers {
 fn ran<C: Contract>(verdict: Result<Completed<C::Reply>, Failure>) -> Ran {
     let Completed { reply, tokens_used } = match verdict {
         Ok(completed) => completed,
-        Err(failure) => return Ran::Failed(failure),
+        Err(failure) => return Ran::failed(failure),
     };
     match Outcome::completed::<C>(&reply, tokens_used) {
         Outcome::Completed { result, tokens_used } => Ran::Completed { result: Some(result), tokens_used },
-        Outcome::Ended { failure, .. } => Ran::Failed(failure),
+        Outcome::Ended { failure, .. } => Ran::failed(failure),
     }
 }
 
 fn acknowledged<E: Fault>(result: Result<(), E>) -> Ran {
     match result {
         Ok(()) => Ran::Completed { result: None, tokens_used: TokenUsage::default() },
-        Err(error) => Ran::Failed(told(&error)),
+        Err(error) => Ran::failed(told(&error)),
     }
 }
 

@@ -10,7 +10,7 @@ use broker::{Blocking, Redis};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::engine::{EXTEND, Extended};
+use crate::engine::{Extended, extend_script};
 
 /// Most leases of one script.
 const MOST: usize = 500;
@@ -85,11 +85,16 @@ impl Lease {
         self.state.ended.cancelled().await;
         self.state.why.get().cloned().unwrap_or(Ended::Lost)
     }
+
+    /// Lets it run out.
+    pub(crate) fn give_up(&self) {
+        self.beat.held().remove(&self.key);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.beat.held().remove(&self.key);
+        self.give_up();
     }
 }
 
@@ -103,9 +108,9 @@ impl Beat {
             }
         };
         runtime.block_on(async {
-            let mut connection = None;
+            let mut connections = HashMap::new();
             while !self.stop.is_cancelled() {
-                self.beat(&mut connection).await;
+                self.beat(&mut connections).await;
                 tokio::select! {
                     () = tokio::time::sleep(self.every) => {}
                     () = self.stop.cancelled() => {}
@@ -114,15 +119,17 @@ impl Beat {
         });
     }
 
-    /// Extends every lease once. The connection belongs to this thread, so that nothing else holds it up.
-    async fn beat(&self, connection: &mut Option<Blocking>) {
+    /// Extends every lease once. The connections belong to this thread, so that nothing else holds them up.
+    async fn beat(&self, connections: &mut HashMap<Arc<str>, Blocking>) {
         let mut by_tag: HashMap<Arc<str>, Vec<(Key, Arc<State>)>> = HashMap::new();
         for (key, state) in self.held().iter() {
             by_tag.entry(Arc::clone(&key.0)).or_default().push((key.clone(), Arc::clone(state)));
         }
         for (tag, leases) in by_tag {
+            // In a cluster the partitions lie on several servers.
+            let node = if self.redis.is_cluster() { Arc::clone(&tag) } else { "".into() };
             for chunk in leases.chunks(MOST) {
-                let extending = self.extend(connection, &tag, chunk);
+                let extending = self.extend(connections, &node, &tag, chunk);
                 // Half a lease: later it would be too late anyway, and the connection is likely dead.
                 let failed = match tokio::time::timeout(self.lease / 2, extending).await {
                     Ok(Ok(())) => false,
@@ -133,7 +140,7 @@ impl Beat {
                     Err(_) => true,
                 };
                 if failed {
-                    *connection = None;
+                    connections.remove(&node);
                 }
             }
         }
@@ -141,19 +148,26 @@ impl Beat {
 
     async fn extend(
         &self,
-        connection: &mut Option<Blocking>,
+        connections: &mut HashMap<Arc<str>, Blocking>,
+        node: &Arc<str>,
         tag: &str,
         leases: &[(Key, Arc<State>)],
     ) -> Result<(), broker::Error> {
         let mut command = redis::cmd("EVAL");
-        command.arg(EXTEND).arg(1).arg(tag).arg(0).arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        // The text whole, on a connection of its own: a server that forgot its scripts takes no second question.
+        command
+            .arg(extend_script().source())
+            .arg(1)
+            .arg(tag)
+            .arg(0)
+            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
         for ((_, id, token), _) in leases {
             command.arg(id).arg(*token);
         }
-        if connection.is_none() {
-            *connection = Some(self.redis.blocking().await?);
+        if !connections.contains_key(node) {
+            connections.insert(Arc::clone(node), self.redis.blocking(tag).await?);
         }
-        let Some(connection) = connection.as_mut() else { return Ok(()) };
+        let Some(connection) = connections.get_mut(node) else { return Ok(()) };
         let answers: Vec<String> = connection.query(&command).await?;
         for ((_, state), answer) in leases.iter().zip(answers) {
             let why = match Extended::read(&answer) {

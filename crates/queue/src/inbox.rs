@@ -10,7 +10,7 @@ use broker::{Blocking, Redis};
 use prost::Message as _;
 use proto::action::v1::Callback;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +21,7 @@ use crate::retry::Backoff;
 const BLOCK: Duration = Duration::from_secs(5);
 /// Replies that are read in one step after the first one woke the reader.
 const BATCH: isize = 64;
-/// How long a reply that a process took and did not live to read is kept.
+/// How long a reply that a process took and did not live to read is kept, and an inbox counts as read.
 const TAKEN_TTL_MS: i64 = 600_000;
 
 #[derive(Debug)]
@@ -35,6 +35,8 @@ struct Reader {
     redis: Redis,
     key: String,
     waiting: Mutex<HashMap<ActionId, oneshot::Sender<Callback>>>,
+    /// Whether Redis knows that the inbox is read.
+    open: OnceCell<()>,
 }
 
 /// A reply that is awaited. Dropping it stops the waiting.
@@ -47,12 +49,18 @@ pub(crate) struct Awaited {
 
 impl Inbox {
     pub(crate) fn new(redis: Redis, process: &str) -> Self {
-        let reader = Reader { redis, key: keys::inbox(process), waiting: Mutex::default() };
+        let reader = Reader { redis, key: keys::inbox(process), waiting: Mutex::default(), open: OnceCell::new() };
         Self { reader: Arc::new(reader), started: AtomicBool::new(false) }
     }
 
     pub(crate) fn key(&self) -> &str {
         &self.reader.key
+    }
+
+    /// Says that the inbox is read, before anybody replies to it.
+    pub(crate) async fn open(&self) -> Result<(), broker::Error> {
+        self.reader.open.get_or_try_init(|| self.reader.say_open()).await?;
+        Ok(())
     }
 
     /// Begins to wait for the outcome of an action. The first one starts the reader.
@@ -103,11 +111,18 @@ impl Reader {
         }
     }
 
+    /// Whoever replies to an inbox that does not say this any more knows that its process is gone.
+    async fn say_open(&self) -> Result<(), broker::Error> {
+        let mut command = redis::cmd("SET");
+        command.arg(keys::inbox_open(&self.key)).arg(1).arg("PX").arg(TAKEN_TTL_MS);
+        self.redis.query::<()>(&command).await
+    }
+
     /// Reads until the connection fails. A reply leaves Redis only after it was taken over here: it lies in `taken`, or at
     /// the head of the list, until the next step.
     async fn read(&self, backoff: &mut Backoff) -> Result<(), broker::Error> {
         let taken = keys::inbox_taken(&self.key);
-        let mut connection = self.redis.blocking().await?;
+        let mut connection = self.redis.blocking(&taken).await?;
         loop {
             let mut drain = redis::pipe();
             drain.lrange(&taken, 0, -1).del(&taken).ignore().lrange(&self.key, 0, BATCH - 1);
@@ -123,6 +138,7 @@ impl Reader {
                 self.redis.query::<()>(&redis::Cmd::ltrim(&self.key, start, -1)).await?;
                 continue;
             }
+            self.say_open().await?;
             self.wait(&mut connection, &taken).await?;
         }
     }

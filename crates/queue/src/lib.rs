@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
-mod admin;
 mod call;
 mod commit;
 mod config;
+mod control;
+mod durable;
 pub mod engine;
 mod error;
 mod handler;
 mod heartbeat;
 mod inbox;
 mod keys;
+mod lend;
+mod letters;
 mod loops;
 mod monitor;
+mod options;
 mod outcome;
 mod part;
 mod queue;
@@ -20,6 +24,9 @@ mod record;
 mod relay;
 mod retry;
 mod run;
+mod slots;
+mod spread;
+mod stats;
 mod stored;
 mod timeline;
 mod trace;
@@ -27,9 +34,13 @@ mod work;
 mod worker;
 
 pub use call::{Answer, CallError};
-pub use config::{Config, Durability};
+pub use config::{Config, Durability, Limits, Sharing};
+pub use control::{Letters, Replayed, Selection};
 pub use error::{Error, MAX_PAYLOAD};
 pub use handler::Verdict;
+pub use lend::{Lender, Lent, Verdict as OutsideVerdict};
+pub use options::{Options, Retry, When};
 pub use queue::{Queue, Submitted};
-pub use work::{Completed, Work};
+pub use slots::Credits;
+pub use work::{Completed, Settlement, Stopped, Work};
 pub use worker::Worker;

@@ -9,7 +9,7 @@ use prost_types::Any;
 use proto::action::v1::{Callback, DomainAction, ErrorDetail, TaskEvent, TokenUsage};
 use uuid::Uuid;
 
-use crate::{Error, stored, timeline};
+use crate::{Error, keys, stored, timeline};
 
 /// How an action ended, apart from what it was.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +58,10 @@ impl Parcel {
             return Some(Self::Inbox { inbox: inbox.clone(), callback: callback.encode_to_vec() });
         }
         let target = action.callback.clone()?;
-        // The same outcome always has the same id, by which the target recognises it.
-        let id = ActionId::from(Uuid::new_v5(&Uuid::from(action.id), b"cb"));
+        // The same outcome always has the same id, by which the target recognises it. An action that was replayed ends again,
+        // under another fence, and that is another outcome.
+        let name = [b"cb".as_slice(), &callback.fence.to_be_bytes()].concat();
+        let id = ActionId::from(Uuid::new_v5(&Uuid::from(action.id), &name));
         let root_fence = if action.root_fence > 0 { action.root_fence } else { callback.fence };
         let root_attempt = if action.root_attempt > 0 { action.root_attempt } else { callback.attempts.max(1) };
         let action = Action {
@@ -85,10 +87,10 @@ impl Parcel {
     }
 
     /// Reads it from the outbox of a domain; none when nobody wants it or it is not understood.
-    pub(crate) fn decode(domain: Domain, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(domain: Domain, id: &str, bytes: &[u8]) -> Option<Self> {
         let (letter, rest) = bytes.split_first()?;
         if *letter == b'L' {
-            return ended_by_script(domain, rest);
+            return ended_by_script(domain, id, rest);
         }
         let end = rest.iter().position(|&byte| byte == 0)?;
         let (address, content) = (std::str::from_utf8(&rest[..end]).ok()?, &rest[end + 1..]);
@@ -104,13 +106,13 @@ impl Parcel {
 }
 
 /// Makes the outcome of an action that a script ended; `entry.lua` says how it is written.
-fn ended_by_script(domain: Domain, rest: &[u8]) -> Option<Parcel> {
+fn ended_by_script(domain: Domain, id: &str, rest: &[u8]) -> Option<Parcel> {
     let end = rest.iter().position(|&byte| byte == 0x1e)?;
     let text = std::str::from_utf8(&rest[..end]).ok()?;
     let fields: Vec<&str> = text.split('\x1f').collect();
     let [why, attempts, fence, first, ended, reason, events] = fields[..] else { return None };
     let (events, body) = rest[end + 1..].split_at_checked(events.parse().ok()?)?;
-    let (_, action) = stored::decode(body)?;
+    let (_, action, _) = stored::decode(id, body)?;
     let (first, ended): (u64, u64) = (first.parse().ok()?, ended.parse().ok()?);
     let (status, failure) = ending_of(why, reason);
     let mut events = timeline::decode(events);
@@ -181,5 +183,5 @@ pub(crate) fn status(word: &str) -> Status {
 
 /// Returns the key of a task's record: its root action's id.
 pub(crate) fn record_id(task: TaskId) -> String {
-    ActionId::root_of(task).to_string()
+    keys::entry_id(ActionId::root_of(task))
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::commit::{Commit, Committer};
+use crate::durable::{Confirm, Durable};
 use crate::engine::{Engine, Entry, Placed, Settle, Settled};
 use crate::retry::Backoff;
 use crate::{Config, Error};
@@ -24,13 +25,14 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn start(
         redis: &Redis,
-        (domain, partition): (Domain, u32),
+        (domain, partition, confirm): (Domain, u32, Confirm),
         config: &Arc<Config>,
         tracker: &TaskTracker,
         abandon: &CancellationToken,
     ) -> Self {
         let engine = Engine::new(redis.clone(), domain, partition, Arc::clone(config));
-        let submits = Submits { engine: engine.clone(), patience: config.submit_patience };
+        let durable = Durable::new(redis.clone(), confirm);
+        let submits = Submits { engine: engine.clone(), durable, patience: config.submit_patience };
         let settles = Settles { engine: engine.clone(), abandon: abandon.clone() };
         Self {
             domain,
@@ -64,6 +66,7 @@ impl Part {
 /// A submit whose answer got lost is made again with the same ids, which the script recognises.
 struct Submits {
     engine: Engine,
+    durable: Durable,
     patience: Duration,
 }
 
@@ -74,7 +77,7 @@ impl Commit<Entry, Result<Placed, Error>> for Submits {
 
     async fn commit(&self, batch: Vec<Entry>) -> Vec<Result<Placed, Error>> {
         match self.insist(&batch).await {
-            Ok(placed) => placed.into_iter().map(Ok).collect(),
+            Ok(placed) => placed,
             Err(error) if batch.len() == 1 || is_about_redis(&error) => {
                 batch.iter().map(|_| Err(error.clone())).collect()
             }
@@ -82,7 +85,8 @@ impl Commit<Entry, Result<Placed, Error>> for Submits {
             Err(_) => {
                 let mut answers = Vec::with_capacity(batch.len());
                 for entry in &batch {
-                    answers.push(self.insist(std::slice::from_ref(entry)).await.map(|placed| placed[0]));
+                    answers
+                        .push(self.insist(std::slice::from_ref(entry)).await.and_then(|mut placed| placed.remove(0)));
                 }
                 answers
             }
@@ -91,12 +95,12 @@ impl Commit<Entry, Result<Placed, Error>> for Submits {
 }
 
 impl Submits {
-    async fn insist(&self, batch: &[Entry]) -> Result<Vec<Placed>, Error> {
+    async fn insist(&self, batch: &[Entry]) -> Result<Vec<Result<Placed, Error>>, Error> {
         let mut last = None;
         let trying = async {
             let mut backoff = Backoff::default();
             loop {
-                match self.engine.submit(0, batch).await {
+                match self.durable.submit(&self.engine, batch).await {
                     Err(Error::Broker(broker::Error::Unavailable(error))) => {
                         last = Some(Error::Broker(broker::Error::Unavailable(error)));
                         backoff.wait().await;

@@ -1,7 +1,7 @@
 //! The handle on the tier queues, and what runs behind it in every process.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use action::{Action, Domain, QueueName, Status, TaskId, TenantId, Tier};
 use broker::Redis;
@@ -13,14 +13,16 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::engine::{Cancelled, Note, Placed};
+use crate::durable::Confirm;
+use crate::engine::{Cancelled, Note, Placed, Ticked};
 use crate::heartbeat::Heartbeat;
 use crate::inbox::Inbox;
 use crate::loops::Loops;
 use crate::monitor::Monitor;
 use crate::part::Part;
 use crate::rate::Rates;
-use crate::{Config, Error, admin, keys, outcome, record, relay, stored, trace};
+use crate::spread::Spreads;
+use crate::{Config, Error, Options, When, keys, letters, outcome, record, relay, stats, stored, trace};
 
 /// What submitting an action answers.
 #[derive(Clone, Debug)]
@@ -31,6 +33,10 @@ pub struct Submitted {
     pub queue_name: QueueName,
     /// Place in that queue, 1 for the next one; 0 when it was known already and is not waiting any more.
     pub position: u64,
+    /// The action: the one that was submitted, or the one that was known by its id or idempotency key.
+    pub action_id: action::ActionId,
+    /// Whether it was known already.
+    pub known: bool,
 }
 
 /// A handle on the tier queues of one Redis. Cloning is cheap.
@@ -55,7 +61,7 @@ pub(crate) struct Inner {
     /// Ends what waits for a Redis that is away.
     abandon: CancellationToken,
     rates: Rates,
-    parts: Vec<Arc<Part>>,
+    pub(crate) spreads: Spreads,
 }
 
 impl Queue {
@@ -63,14 +69,14 @@ impl Queue {
     ///
     /// It refuses a server older than 7.0 and one that may evict keys, and warns about one without an append-only file.
     pub async fn start(redis: Redis, config: Config) -> Result<Self, Error> {
-        check_server(&redis).await?;
+        let confirms = check_server(&redis, &config).await?;
         let (tracker, stop, abandon) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let config = Arc::new(config);
         let process = Uuid::new_v4().simple().to_string();
-        let part = |domain, partition| Arc::new(Part::start(&redis, (domain, partition), &config, &tracker, &abandon));
-        let parts = Domain::ALL.into_iter().flat_map(|domain| (0..keys::PARTITIONS).map(move |p| (domain, p)));
+        let spreads =
+            Spreads::start(redis.clone(), Arc::clone(&config), tracker.clone(), abandon.clone(), confirms).await?;
         let inner = Arc::new(Inner {
-            parts: parts.map(|(domain, partition)| part(domain, partition)).collect(),
+            spreads,
             inbox: Inbox::new(redis.clone(), &process),
             heartbeat: Heartbeat::new(redis.clone(), &config, stop.clone()),
             monitor: Arc::default(),
@@ -89,23 +95,47 @@ impl Queue {
         Ok(Self { inner })
     }
 
-    /// Puts an action into its queue. A root action gets the record of its task. The same id twice is one action.
-    pub async fn submit(&self, mut action: Action) -> Result<Submitted, Error> {
+    /// Puts an action into its queue as the configuration says. The same id twice is one action.
+    pub async fn submit(&self, action: Action) -> Result<Submitted, Error> {
+        self.submit_with(action, &Options::default()).await
+    }
+
+    /// Puts actions into their queues. What goes to one partition goes in one step; one that is refused does not hinder the
+    /// others. One answer an action, in order.
+    pub async fn submit_all(&self, actions: Vec<Action>) -> Vec<Result<Submitted, Error>> {
+        futures::future::join_all(actions.into_iter().map(|action| self.submit(action))).await
+    }
+
+    /// Puts an action into its queue, as the options say. A root action gets the record of its task. The same id twice, or the
+    /// same idempotency key, is one action.
+    pub async fn submit_with(&self, mut action: Action, options: &Options) -> Result<Submitted, Error> {
         action.check()?;
         check_callback(&action)?;
         let queue = action.queue()?;
+        let options = &self.by_redis_clock(options).await?;
         let span = trace::send(&action, &queue);
         if let Some(trace) = trace::inside(&span) {
             action.trace = trace;
         }
-        let placed = self.place(&action, &queue).instrument(span).await?;
-        let task = if placed.new || !action.is_root() {
+        let placed = self.place(&action, options, &queue).instrument(span).await?;
+        let known_as = if placed.new { None } else { keys::read_entry_id(&placed.id) };
+        let action_id = known_as.unwrap_or(action.id);
+        let task = if placed.new || (!action.is_root() && action_id == action.id) {
             record::fresh(&action, &queue, placed.at)
         } else {
-            let known = record::find(&self.inner, &action.tenant, action.task).await?;
-            known.map_or_else(|| record::fresh(&action, &queue, placed.at), |(_, task)| task)
+            let known = self.task(&action.tenant, action_id.task()).await?;
+            known.unwrap_or_else(|| record::fresh(&action, &queue, placed.at))
         };
-        Ok(Submitted { task, queue_name: queue, position: placed.position })
+        Ok(Submitted { task, queue_name: queue, position: placed.position, action_id, known: !placed.new })
+    }
+
+    /// Turns a moment into a time from now, by the one clock that decides.
+    async fn by_redis_clock(&self, options: &Options) -> Result<Options, Error> {
+        let When::At(moment) = options.when else { return Ok(options.clone()) };
+        let (seconds, micros): (u64, u64) = self.inner.redis.query(&redis::cmd("TIME")).await?;
+        let now = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(micros);
+        let ahead = moment.duration_since(now).unwrap_or_default();
+        Ok(Options { when: When::After(ahead), ..options.clone() })
     }
 
     /// Tells whether an action can be submitted at all, before anybody is charged for it.
@@ -113,12 +143,16 @@ impl Queue {
         action.check()?;
         check_callback(action)?;
         action.queue()?;
-        stored::entry_of(action, &self.inner.config).map(drop)
+        stored::entry_of(action, &Options::default(), &self.inner.config).map(drop)
     }
 
-    async fn place(&self, action: &Action, queue: &QueueName) -> Result<Placed, Error> {
-        let entry = stored::entry_of(action, &self.inner.config)?;
-        let placed = self.inner.part(queue.domain(), action.tenant.as_str()).submit(entry).await?;
+    async fn place(&self, action: &Action, options: &Options, queue: &QueueName) -> Result<Placed, Error> {
+        let entry = stored::entry_of(action, options, &self.inner.config)?;
+        let placed = self.inner.part(queue.domain(), action.tenant.as_str()).submit(entry).await;
+        if let Err(Error::Full { .. }) = &placed {
+            telemetry::metric::queue::refused(queue.domain().as_str(), action.tier.as_str());
+        }
+        let placed = placed?;
         if placed.new {
             self.inner.monitor.enqueued(queue, placed.at / 1_000);
             telemetry::metric::queue::enqueued(queue.domain().as_str(), action.tier.as_str());
@@ -128,7 +162,7 @@ impl Queue {
 
     /// Returns a task of a tenant. Tasks of others do not exist.
     pub async fn task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Task>, Error> {
-        Ok(record::find(&self.inner, tenant, task).await?.map(|(_, task)| task))
+        record::find(&self.inner, tenant, task).await
     }
 
     /// Lists a tenant's tasks, newest first, without results and timelines, and tells where to go on (empty at the end).
@@ -145,14 +179,13 @@ impl Queue {
     /// Cancels a task and returns it as it is then: a waiting one has ended, a running one learns of it within about a
     /// second. None when the tenant has no such task; [`Error::Finished`] when it has ended before.
     pub async fn cancel(&self, tenant: &TenantId, task: TaskId, reason: &str) -> Result<Option<Task>, Error> {
-        let Some(domain) = record::domain_of(&self.inner, tenant, task).await? else { return Ok(None) };
-        let part = self.inner.part(domain, tenant.as_str());
+        let Some(part) = record::part_of(&self.inner, tenant, task).await? else { return Ok(None) };
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
         match part.engine.cancel(0, &outcome::record_id(task), Some(tenant.as_str()), &reason).await? {
             Cancelled::Unknown => return Ok(None),
             Cancelled::Finished => return Err(Error::Finished),
             // The outcome lies in the outbox since now, and there is no worker that hands it over at once.
-            Cancelled::Done => self.inner.sweep_soon(part),
+            Cancelled::Done => self.inner.sweep_soon(&part),
             Cancelled::Flagged => {}
         }
         self.task(tenant, task).await
@@ -160,28 +193,29 @@ impl Queue {
 
     /// Adds an event to a task's timeline, e.g. `delivered`. An unknown task is left alone.
     pub async fn note(&self, tenant: &TenantId, task: TaskId, event: &str) -> Result<(), Error> {
-        let Some(domain) = record::domain_of(&self.inner, tenant, task).await? else { return Ok(()) };
+        let Some(part) = record::part_of(&self.inner, tenant, task).await? else { return Ok(()) };
         let event: String = event.chars().filter(|c| !c.is_control()).take(100).collect();
         let id = outcome::record_id(task);
         let note =
             Note { task: &id, tenant: tenant.as_str(), event: &event, domain: "", attempt: 0, stage: "", token: None };
-        self.inner.part(domain, tenant.as_str()).engine.note(0, &note).await?;
+        part.engine.note(0, &note).await?;
         Ok(())
     }
 
-    /// Returns what a domain's queues hold.
+    /// Returns what a domain's queues hold. The ages are what a bounded look at the heads of queues tells.
     pub async fn stats(&self, domain: Domain) -> Result<DomainStats, Error> {
-        admin::stats(&self.inner, domain).await
+        stats::of(&self.inner, domain).await
     }
 
     /// Lists the dead letters of a domain, oldest first, and tells where to go on (empty at the end).
     pub async fn dead_letters(
         &self,
         domain: Domain,
+        letters: &crate::Letters,
         page_size: usize,
         page_token: &str,
     ) -> Result<(Vec<DeadLetter>, String), Error> {
-        admin::dead_letters(&self.inner, domain, page_size, page_token).await
+        letters::list(&self.inner, domain, letters, page_size, page_token).await
     }
 
     /// Estimates the time until the action at this place of a queue has ended, from the rate at which the domain worked
@@ -210,28 +244,28 @@ impl Queue {
     pub async fn drain(&self) {
         self.inner.stop.cancel();
         // Committers live as long as the handle; what they were given is written when the rest has ended.
-        for part in &self.inner.parts {
-            part.flush().await;
+        for domain in Domain::ALL {
+            for part in self.inner.parts_of(domain) {
+                part.flush().await;
+            }
         }
         self.inner.abandon.cancel();
     }
 }
 
 impl Inner {
-    /// Returns the partition of a domain that a tenant's actions lie in.
-    pub(crate) fn part(&self, domain: Domain, tenant: &str) -> &Arc<Part> {
-        &self.parts_of(domain)[keys::partition(tenant, keys::PARTITIONS) as usize]
+    /// Returns the partition of a domain that a tenant's actions go to.
+    pub(crate) fn part(&self, domain: Domain, tenant: &str) -> Arc<Part> {
+        Arc::clone(self.spreads.of(domain).home(tenant))
     }
 
     /// Returns all partitions of a domain.
-    pub(crate) fn parts_of(&self, domain: Domain) -> &[Arc<Part>] {
-        let partitions = keys::PARTITIONS as usize;
-        let first = domain as usize * partitions;
-        &self.parts[first..first + partitions]
+    pub(crate) fn parts_of(&self, domain: Domain) -> Vec<Arc<Part>> {
+        self.spreads.of(domain).parts.clone()
     }
 
     /// Hands over, in the background, what a script put into the outbox on behalf of this process.
-    fn sweep_soon(self: &Arc<Self>, part: &Arc<Part>) {
+    pub(crate) fn sweep_soon(self: &Arc<Self>, part: &Arc<Part>) {
         let (inner, part) = (Arc::clone(self), Arc::clone(part));
         let sweeping = async move {
             // What does not work now is found by a later sweep.
@@ -256,7 +290,8 @@ impl std::fmt::Debug for Queue {
     }
 }
 
-async fn check_server(redis: &Redis) -> Result<(), Error> {
+/// Checks that the server can hold queues, and returns what a submit waits for, by domain.
+async fn check_server(redis: &Redis, config: &Config) -> Result<Vec<Confirm>, Error> {
     let server = redis.server().await?;
     let major = server.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_none_or(|major| major < 7) {
@@ -269,7 +304,7 @@ async fn check_server(redis: &Redis) -> Result<(), Error> {
     if !server.aof {
         tracing::warn!("redis keeps no append-only file: queued work is lost when it crashes");
     }
-    Ok(())
+    Domain::ALL.into_iter().map(|domain| Confirm::needed(config.durability(domain), &server)).collect()
 }
 
 fn check_callback(action: &Action) -> Result<(), Error> {
@@ -291,20 +326,33 @@ async fn look_after(inner: Weak<Inner>, stop: CancellationToken, every: Duration
             () = stop.cancelled() => return,
         }
         let Some(inner) = inner.upgrade() else { return };
-        for domain in Domain::ALL {
-            for part in inner.parts_of(domain) {
-                if let Err(error) = tick(&inner, part).await {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "a tick is left out");
-                    break;
-                }
+        let ticking = async {
+            inner.spreads.refresh().await?;
+            for domain in Domain::ALL {
+                tick(&inner, domain).await?;
             }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = ticking.await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a tick is left out");
         }
     }
 }
 
-async fn tick(inner: &Arc<Inner>, part: &Arc<Part>) -> Result<(), Error> {
-    let ticked = part.engine.tick(0).await?;
-    let due = ticked.oldest_outcome > 0;
-    inner.rates.observe(part.domain, ticked);
-    if due { relay::sweep(inner, part).await } else { Ok(()) }
+async fn tick(inner: &Arc<Inner>, domain: Domain) -> Result<(), Error> {
+    let mut whole: Option<Ticked> = None;
+    for part in inner.parts_of(domain) {
+        let ticked = part.engine.tick(0).await?;
+        if ticked.oldest_outcome > 0 {
+            relay::sweep(inner, &part).await?;
+        }
+        whole = Some(match whole {
+            Some(before) => before.and(&ticked),
+            None => ticked,
+        });
+    }
+    let Some(whole) = whole else { return Ok(()) };
+    whole.tell(domain);
+    inner.rates.observe(domain, whole);
+    Ok(())
 }

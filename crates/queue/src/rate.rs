@@ -32,8 +32,8 @@ impl Rates {
     pub(crate) fn estimate(&self, domain: Domain, tier: Tier, position: u64) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = seen.get(&domain)?;
-        let own = seen.last.tiers[usize::from(tier.priority() - 1)].1;
-        let run = own.or_else(|| seen.last.tiers.iter().find_map(|(_, run)| *run))? / 1000.0;
+        let own = seen.last.tiers[usize::from(tier.priority() - 1)].mean_run;
+        let run = own.or_else(|| seen.last.tiers.iter().find_map(|tier| tier.mean_run))? / 1000.0;
         let before = f64::from(u32::try_from(position.saturating_sub(1)).unwrap_or(u32::MAX));
         let wait = seen.rate.map_or(before * run, |rate| before / rate);
         Duration::try_from_secs_f64(wait + run).ok()
@@ -43,8 +43,9 @@ impl Rates {
 impl Seen {
     /// Only while work waits does the number of claims tell how fast the workers are, rather than the callers.
     fn next_rate(&self, now: &Ticked) -> Option<f64> {
-        let waiting = |ticked: &Ticked| ticked.tiers.iter().any(|(waiting, _)| *waiting > 0);
-        let claims = now.claimed.saturating_sub(self.last.claimed);
+        let waiting = |ticked: &Ticked| ticked.tiers.iter().any(|tier| tier.waiting > 0);
+        let claimed = |ticked: &Ticked| ticked.tiers.iter().map(|tier| tier.claimed).sum::<u64>();
+        let claims = claimed(now).saturating_sub(claimed(&self.last));
         let elapsed = now.now.saturating_sub(self.last.now);
         if claims == 0 || elapsed == 0 || !waiting(now) || !waiting(&self.last) {
             return self.rate;
@@ -58,9 +59,12 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::TickedTier;
 
     fn ticked(now: u64, claimed: u64, waiting: u64, run: Option<f64>) -> Ticked {
-        Ticked { now, oldest_outcome: 0, claimed, tiers: [(waiting, run), (0, None), (0, None), (0, None)] }
+        let mut tiers = [TickedTier::default(); 4];
+        tiers[0] = TickedTier { claimed, waiting, mean_run: run, oldest: 0 };
+        Ticked { now, oldest_outcome: 0, live: waiting, tiers }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Records of tasks: what is read of them, and how they are listed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use action::{Action, Domain, QueueName, Status, TaskId, TenantId, Tier, detail_of, time};
 use prost::Message as _;
@@ -8,8 +9,9 @@ use prost_types::Any;
 use proto::action::v1::{ErrorDetail, TokenUsage};
 use proto::task::v1::Task;
 
+use crate::part::Part;
 use crate::queue::Inner;
-use crate::{Error, outcome, timeline};
+use crate::{Error, keys, outcome, timeline};
 
 /// Fields of a record that a listing shows.
 const SHORT: [&str; 13] = [
@@ -49,28 +51,34 @@ pub(crate) fn fresh(action: &Action, queue: &QueueName, at: u64) -> Task {
     task
 }
 
-/// Finds a task of a tenant and the domain that it runs in. All domains are asked in one round trip.
-pub(crate) async fn find(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<(Domain, Task)>, Error> {
+/// Finds a task of a tenant. All domains are asked in one round trip.
+pub(crate) async fn find(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<Task>, Error> {
     let id = outcome::record_id(task);
     let mut pipeline = redis::pipe();
-    for domain in Domain::ALL {
-        pipeline.hgetall(key(inner, domain, tenant, &id));
+    for part in homes(inner, tenant) {
+        pipeline.hgetall(key(&part, &id));
     }
     let found: Vec<HashMap<String, Vec<u8>>> = inner.redis.pipeline(&pipeline).await?;
-    let known = Domain::ALL.into_iter().zip(found).find(|(_, fields)| !fields.is_empty());
-    Ok(known.map(|(domain, fields)| (domain, read(&id, &fields))).filter(|(_, task)| task.tenant_id == tenant.as_str()))
+    let known = found.into_iter().find(|fields| !fields.is_empty());
+    Ok(known.map(|fields| read(&id, &fields)).filter(|task| task.tenant_id == tenant.as_str()))
 }
 
-/// Finds the domain of a tenant's task without reading the task.
-pub(crate) async fn domain_of(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<Domain>, Error> {
+/// Finds where a tenant's task lies without reading the task.
+pub(crate) async fn part_of(inner: &Inner, tenant: &TenantId, task: TaskId) -> Result<Option<Arc<Part>>, Error> {
     let id = outcome::record_id(task);
+    let homes = homes(inner, tenant);
     let mut pipeline = redis::pipe();
-    for domain in Domain::ALL {
-        pipeline.hget(key(inner, domain, tenant, &id), "tenant");
+    for part in &homes {
+        pipeline.hget(key(part, &id), "tenant");
     }
     let found: Vec<Option<String>> = inner.redis.pipeline(&pipeline).await?;
-    let known = Domain::ALL.into_iter().zip(found).find(|(_, owner)| owner.as_deref() == Some(tenant.as_str()));
-    Ok(known.map(|(domain, _)| domain))
+    let known = homes.into_iter().zip(found).find(|(_, owner)| owner.as_deref() == Some(tenant.as_str()));
+    Ok(known.map(|(part, _)| part))
+}
+
+/// Returns every partition that may know a task of the tenant.
+fn homes(inner: &Inner, tenant: &TenantId) -> Vec<Arc<Part>> {
+    Domain::ALL.into_iter().flat_map(|domain| inner.spreads.of(domain).homes(tenant.as_str())).collect()
 }
 
 /// Lists a tenant's tasks, newest first, without results and timelines.
@@ -116,8 +124,8 @@ impl Cursor {
             return Ok(None);
         }
         let (created, id) = token.split_once('.').ok_or(Error::PageToken)?;
-        let id: TaskId = id.parse().map_err(|_| Error::PageToken)?;
-        Ok(Some(Self { created: created.parse().map_err(|_| Error::PageToken)?, id: id.to_string() }))
+        keys::read_entry_id(id).ok_or(Error::PageToken)?;
+        Ok(Some(Self { created: created.parse().map_err(|_| Error::PageToken)?, id: id.to_owned() }))
     }
 
     fn write(&self) -> String {
@@ -132,8 +140,9 @@ async fn page(
     size: usize,
 ) -> Result<Vec<(Cursor, Option<Task>)>, Error> {
     let mut pipeline = redis::pipe();
-    for domain in Domain::ALL {
-        let index = format!("{}ti:{tenant}", inner.part(domain, tenant.as_str()).engine.tag());
+    let homes = homes(inner, tenant);
+    for part in &homes {
+        let index = format!("{}ti:{tenant}", part.engine.tag());
         // Tasks of the same millisecond are read again and left out by their ids; more than 50 of them do not happen at
         // the pace at which one tenant may submit.
         let most = after.map_or_else(|| "+inf".to_owned(), |after| after.created.to_string());
@@ -141,9 +150,9 @@ async fn page(
         pipeline.zrevrangebyscore_limit_withscores(index, most, "-inf", 0, count);
     }
     let found: Vec<Vec<(String, u64)>> = inner.redis.pipeline(&pipeline).await?;
-    let mut all: Vec<(Cursor, Domain)> = Vec::new();
-    for (domain, members) in Domain::ALL.into_iter().zip(found) {
-        all.extend(members.into_iter().map(|(id, created)| (Cursor { created, id }, domain)));
+    let mut all: Vec<(Cursor, &Arc<Part>)> = Vec::new();
+    for (part, members) in homes.iter().zip(found) {
+        all.extend(members.into_iter().map(|(id, created)| (Cursor { created, id }, part)));
     }
     all.retain(|(cursor, _)| after.is_none_or(|after| cursor < after));
     all.sort_by(|one, other| other.0.cmp(&one.0));
@@ -152,8 +161,8 @@ async fn page(
         return Ok(Vec::new());
     }
     let mut pipeline = redis::pipe();
-    for (cursor, domain) in &all {
-        pipeline.cmd("HMGET").arg(key(inner, *domain, tenant, &cursor.id)).arg(&SHORT);
+    for (cursor, part) in &all {
+        pipeline.cmd("HMGET").arg(key(part, &cursor.id)).arg(&SHORT);
     }
     let records: Vec<Vec<Option<Vec<u8>>>> = inner.redis.pipeline(&pipeline).await?;
     let tasks = records.into_iter().zip(all).map(|(values, (cursor, _))| {
@@ -165,8 +174,8 @@ async fn page(
     Ok(tasks.collect())
 }
 
-fn key(inner: &Inner, domain: Domain, tenant: &TenantId, id: &str) -> String {
-    format!("{}t:{id}", inner.part(domain, tenant.as_str()).engine.tag())
+fn key(part: &Part, id: &str) -> String {
+    format!("{}t:{id}", part.engine.tag())
 }
 
 fn read(id: &str, fields: &HashMap<String, Vec<u8>>) -> Task {
@@ -176,7 +185,7 @@ fn read(id: &str, fields: &HashMap<String, Vec<u8>>) -> Task {
     let status = outcome::status(&text("status"));
     let ended = !matches!(status, Status::Pending | Status::Running | Status::Completed);
     Task {
-        task_id: id.to_owned(),
+        task_id: keys::read_entry_id(id).map(|id| id.to_string()).unwrap_or_default(),
         action_type: text("type"),
         tenant_id: text("tenant"),
         tier: text("tier").parse::<Tier>().map_or(0, |tier| tier.to_proto().into()),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use crate::Error;
+use crate::engine::reply_script;
 use crate::outcome::Parcel;
 use crate::part::Part;
 use crate::queue::Inner;
-use crate::{stored, trace};
+use crate::{keys, stored, trace};
 
 /// The process that settled hands over at once; others wait this long before they step in. As in `lua/entry.lua`.
 const AGE: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ const INBOX_TTL: Duration = Duration::from_mins(10);
 
 /// Hands one outcome over and strikes it from the outbox. What fails stays there for a sweep.
 pub(crate) async fn hand_over(inner: &Arc<Inner>, part: &Arc<Part>, id: &str, parcel: &Parcel) {
-    match deliver(inner, parcel).await {
+    match deliver(inner, part, parcel).await {
         Ok(()) => part.relayed(id),
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "an outcome stays in the outbox for now");
@@ -28,13 +29,15 @@ pub(crate) async fn hand_over(inner: &Arc<Inner>, part: &Arc<Part>, id: &str, pa
     }
 }
 
-async fn deliver(inner: &Arc<Inner>, parcel: &Parcel) -> Result<(), Error> {
+async fn deliver(inner: &Arc<Inner>, part: &Part, parcel: &Parcel) -> Result<(), Error> {
     match parcel {
         Parcel::Inbox { inbox, callback } => {
-            let mut pipeline = redis::pipe();
-            pipeline.rpush(inbox, callback.as_slice()).ignore();
-            pipeline.pexpire(inbox, i64::try_from(INBOX_TTL.as_millis()).unwrap_or(i64::MAX)).ignore();
-            inner.redis.pipeline::<()>(&pipeline).await?;
+            let keys = [inbox.as_str(), &keys::inbox_open(inbox)];
+            let arguments = [callback.clone(), INBOX_TTL.as_millis().to_string().into_bytes()];
+            if inner.redis.run::<u64>(reply_script(), &keys, &arguments).await? == 0 {
+                telemetry::metric::queue::reply_dropped(part.domain.as_str());
+                tracing::debug!("a reply is dropped: the process that awaited it is gone");
+            }
         }
         Parcel::Callbacks { target, action } => {
             let span = trace::send(action, target);
@@ -43,8 +46,8 @@ async fn deliver(inner: &Arc<Inner>, parcel: &Parcel) -> Result<(), Error> {
                 action.trace = trace;
             }
             let entry = stored::callback_entry(&action, &inner.config)?;
-            let part = inner.part(target.domain(), action.tenant.as_str());
-            let placed = part.submit(entry).instrument(span).await?;
+            let home = inner.part(target.domain(), action.tenant.as_str());
+            let placed = home.submit(entry).instrument(span).await?;
             if placed.new {
                 inner.monitor.enqueued(target, placed.at / 1_000);
                 telemetry::metric::queue::enqueued(target.domain().as_str(), action.tier.as_str());
@@ -60,7 +63,7 @@ pub(crate) async fn sweep(inner: &Arc<Inner>, part: &Arc<Part>) -> Result<(), Er
         let found = part.engine.sweep(0, AGE, MOST).await?;
         let count = found.len();
         for (id, bytes) in found {
-            match Parcel::decode(part.domain, &bytes) {
+            match Parcel::decode(part.domain, &id, &bytes) {
                 Some(parcel) => hand_over(inner, part, &id, &parcel).await,
                 // Nobody wants it, or nobody can be told: the body names no one that could be read.
                 None => part.relayed(&id),

@@ -1,5 +1,7 @@
 //! One delivery: from the lease to what is written about it.
 
+mod verdict;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,18 +12,19 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use prost::Message as _;
 use prost_types::Any;
-use proto::action::v1::{TaskEvent, TokenUsage};
+use proto::action::v1::TaskEvent;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::engine::{End, Header, Lane, Leased, Settle, Settled};
-use crate::handler::Ran;
 use crate::heartbeat::{Ended, Lease};
+use crate::options::Retry;
 use crate::outcome::{self, Ending, Parcel};
 use crate::part::Part;
-use crate::work::{Diary, Inside, Work, add};
+use crate::work::{Diary, End as WorkEnd, Inside, Settlement, Stopped, Work, add};
 use crate::worker::Crew;
 use crate::{Error, relay, retry, stored, timeline, trace};
+use verdict::Verdict;
 
 /// How long a handler may take to leave after it was told to.
 const LEAVE: Duration = Duration::from_millis(200);
@@ -34,21 +37,6 @@ pub(crate) struct Run {
     clock: (u64, Instant),
 }
 
-/// How a delivery went.
-enum Verdict {
-    Completed {
-        result: Option<Any>,
-        tokens_used: TokenUsage,
-    },
-    Failed(Failure),
-    /// Nobody here can handle it: the reason of its dead letter, and what the caller is told.
-    Refused(&'static str, Failure),
-    OutOfTime,
-    Cancelled(String),
-    Lost,
-    Released,
-}
-
 impl Run {
     pub(crate) fn new(crew: Arc<Crew>, part: Arc<Part>, leased: Leased, clock: (u64, Instant)) -> Self {
         Self { crew, part, leased, clock }
@@ -57,7 +45,7 @@ impl Run {
     pub(crate) async fn run(self) {
         let tag = self.part.engine.tag().into();
         let lease = self.crew.inner.heartbeat.hold(tag, self.leased.id.clone(), self.leased.token);
-        let Some((header, mut action, delivery)) = self.read() else {
+        let Some((header, mut action, retry, delivery)) = self.read() else {
             self.bury_unreadable().await;
             return;
         };
@@ -68,20 +56,25 @@ impl Run {
         let is_callback = header.lane == Lane::Callbacks;
         async {
             let verdict = self.execute(&work, &lease, is_callback).await;
-            self.settle(&work, &header, verdict).await;
+            if matches!(verdict, Verdict::Crashed) {
+                // Or it would be extended again behind its end.
+                lease.give_up();
+            }
+            let settlement = self.settle(&work, &header, retry, verdict).await;
+            work.inside.report(settlement);
         }
         .instrument(span)
         .await;
     }
 
-    fn read(&self) -> Option<(Header, Action, Delivery)> {
-        let (header, action) = stored::decode(&self.leased.body)?;
+    fn read(&self) -> Option<(Header, Action, Retry, Delivery)> {
+        let (header, action, retry) = stored::decode(&self.leased.id, &self.leased.body)?;
         let limit = match self.leased.deadline {
             0 => self.crew.inner.config.callback_timeout,
             deadline => Duration::from_millis(deadline.saturating_sub(self.clock.0)),
         };
         let delivery = stored::delivery(self.part.domain, &header, &self.leased, self.clock.0, limit)?;
-        Some((header, action, delivery))
+        Some((header, action, retry, delivery))
     }
 
     fn tell(&self, header: &Header, action: &Action, delivery: &Delivery) {
@@ -108,6 +101,7 @@ impl Run {
                 cancelled: CancellationToken::new(),
                 clock: (delivery.claimed_at, self.clock.1),
                 diary: Mutex::new(Diary::default()),
+                end: WorkEnd::default(),
             }),
         }
     }
@@ -126,35 +120,40 @@ impl Run {
             biased;
             ran = &mut running => return ran.map_or_else(|_| panicked(work.action()), Verdict::from),
             ended = lease.ended() => match ended {
-                Ended::Cancelled(reason) => Verdict::Cancelled(reason),
-                Ended::Lost => Verdict::Lost,
+                Ended::Cancelled(reason) => Stopped::Cancelled(reason),
+                Ended::Lost => Stopped::Lost,
             },
-            () = tokio::time::sleep_until(work.inside.deadline.into()) => Verdict::OutOfTime,
-            () = self.crew.release.cancelled() => Verdict::Released,
+            () = tokio::time::sleep_until(work.inside.deadline.into()) => Stopped::Overdue,
+            () = self.crew.release.cancelled() => Stopped::Draining,
         };
-        work.inside.cancelled.cancel();
+        work.inside.stop(stopped.clone());
         let _ = tokio::time::timeout(LEAVE, running).await;
-        stopped
+        stopped.into()
     }
 
-    async fn settle(&self, work: &Work, header: &Header, verdict: Verdict) {
+    async fn settle(&self, work: &Work, header: &Header, retry: Retry, verdict: Verdict) -> Settlement {
         let is_callback = header.lane == Lane::Callbacks;
         let (name, failure) = verdict.named();
         trace::ended(&tracing::Span::current(), name, failure);
-        let (item, parcel) = match self.decide(work, header, verdict) {
-            Decision::Nothing => return self.count(header, "stale"),
+        let (item, parcel) = match self.decide(work, header, retry, verdict) {
+            Decision::Nothing => {
+                self.count(header, "stale");
+                return Settlement::Stale;
+            }
+            Decision::Crash => (Settle::Crash { id: self.leased.id.clone(), token: self.leased.token }, None),
             Decision::Release => (self.release(work), None),
             Decision::Retry(delay, failure) => (self.retry(work, delay, &failure), None),
             Decision::End(why, ending) => {
                 // A callback is the end of the line: nobody wants its outcome.
                 let parcel = if is_callback { None } else { parcel(work, &ending) };
-                (self.done(work, why, &ending, parcel.as_ref()), parcel)
+                (self.done(work, header, why, &ending, parcel.as_ref()), parcel)
             }
         };
         let counted = match &item {
             Settle::Done { end, .. } if !end.why.is_empty() => "dead",
             Settle::Done { end, .. } => end.status,
             Settle::Retry { .. } => "retried",
+            Settle::Crash { .. } => "crashed",
             Settle::Release { .. } | Settle::Relayed { .. } => "released",
         };
         match self.part.settle(item).await {
@@ -163,12 +162,17 @@ impl Run {
                 if let Some(parcel) = parcel {
                     self.hand_over(parcel);
                 }
+                Settlement::Written
             }
             // Gone: this settle was written before and only its answer was lost; a sweep hands the outcome over.
-            Some(Settled::Gone) => self.count(header, counted),
+            Some(Settled::Gone) => {
+                self.count(header, counted);
+                Settlement::Gone
+            }
             Some(Settled::Stale) | None => {
                 tracing::info!("the lease was lost before the end: the work is done again");
                 self.count(header, "stale");
+                Settlement::Stale
             }
         }
     }
@@ -186,17 +190,18 @@ impl Run {
         telemetry::metric::queue::run(domain, tier, self.clock.1.elapsed());
     }
 
-    fn decide(&self, work: &Work, header: &Header, verdict: Verdict) -> Decision {
+    fn decide(&self, work: &Work, header: &Header, retry: Retry, verdict: Verdict) -> Decision {
         let is_callback = header.lane == Lane::Callbacks;
         match verdict {
             Verdict::Lost => Decision::Nothing,
             Verdict::Released => Decision::Release,
+            Verdict::Crashed => Decision::Crash,
             Verdict::Completed { result, tokens_used } => {
                 let ending = Ending { status: Status::Completed, result, tokens_used, ..Ending::default() };
                 Decision::End("", self.complete(work, ending))
             }
-            Verdict::Failed(failure) => self.fail(work, header, failure.is_transient(), failure),
-            Verdict::OutOfTime if is_callback => self.fail(work, header, true, outcome::out_of_time()),
+            Verdict::Failed(failure, transient) => self.fail(work, header, retry, transient, failure),
+            Verdict::OutOfTime if is_callback => self.fail(work, header, retry, true, outcome::out_of_time()),
             Verdict::OutOfTime => self.end(work, "", Status::Timeout, &outcome::out_of_time()),
             Verdict::Cancelled(reason) => self.end(work, "", Status::Cancelled, &outcome::cancelled(&reason)),
             Verdict::Refused(why, failure) => self.end(work, why, Status::Failed, &failure),
@@ -204,13 +209,14 @@ impl Run {
     }
 
     /// Decides between another attempt and the end.
-    fn fail(&self, work: &Work, header: &Header, transient: bool, failure: Failure) -> Decision {
+    fn fail(&self, work: &Work, header: &Header, retry: Retry, transient: bool, failure: Failure) -> Decision {
         let config = &self.crew.inner.config;
         let is_callback = header.lane == Lane::Callbacks;
         // An outcome is somebody's answer: it is delivered as long as what hinders it may pass.
         let last = self.leased.attempt >= header.max_attempts && !is_callback;
         if transient && !last {
-            let jitter = || retry::full_jitter(config.retry_base, config.retry_cap, self.leased.attempt);
+            let (base, cap) = (retry.base.unwrap_or(config.retry_base), retry.cap.unwrap_or(config.retry_cap));
+            let jitter = || retry::full_jitter(base, cap, self.leased.attempt);
             let asked = failure.retry_delay().filter(|_| self.leased.attempt < header.max_attempts);
             let delay = asked.unwrap_or_else(jitter).max(Duration::from_millis(1));
             if is_callback || delay < work.remaining() {
@@ -261,17 +267,23 @@ impl Run {
         vec![step("queued", delivery.enqueued_at), step("claimed", delivery.claimed_at)]
     }
 
-    fn done(&self, work: &Work, why: &'static str, ending: &Ending, parcel: Option<&Parcel>) -> Settle {
-        let recorded = work.action().is_root();
+    fn done(
+        &self,
+        work: &Work,
+        header: &Header,
+        why: &'static str,
+        ending: &Ending,
+        parcel: Option<&Parcel>,
+    ) -> Settle {
         let end = End {
-            status: outcome::word(ending.status),
             why,
             outcome: parcel.map(Parcel::encode).unwrap_or_default(),
-            result: ending.result.as_ref().filter(|_| recorded).map(Any::encode_to_vec).unwrap_or_default(),
+            result: ending.result.as_ref().filter(|_| header.root).map(Any::encode_to_vec).unwrap_or_default(),
             error: ending.error.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
-            tokens: ending.tokens_used.encode_to_vec(),
+            tokens: if header.root { ending.tokens_used.encode_to_vec() } else { Vec::new() },
             events: unwritten(work),
             attempts: self.leased.attempt,
+            ..End::of(header, outcome::word(ending.status))
         };
         Settle::Done { id: self.leased.id.clone(), token: self.leased.token, end: Box::new(end) }
     }
@@ -288,12 +300,13 @@ impl Run {
 
     /// Gives up what cannot be read as an action at all. Nobody can be told but the record of its task.
     async fn bury_unreadable(&self) {
+        // A header that only the script understands does not come up; if it does, the lease runs out and it ends as poison.
+        let Some((header, _)) = Header::split(&self.leased.body) else { return };
         let end = End {
-            status: outcome::word(Status::Failed),
             why: "malformed",
             error: detail_of(&outcome::unreadable()).encode_to_vec(),
             attempts: self.leased.attempt,
-            ..End::default()
+            ..End::of(&header, outcome::word(Status::Failed))
         };
         let item = Settle::Done { id: self.leased.id.clone(), token: self.leased.token, end: Box::new(end) };
         self.part.settle(item).await;
@@ -306,32 +319,8 @@ enum Decision {
     End(&'static str, Ending),
     Retry(Duration, Failure),
     Release,
+    Crash,
     Nothing,
-}
-
-impl From<Ran> for Verdict {
-    fn from(ran: Ran) -> Self {
-        match ran {
-            Ran::Completed { result, tokens_used } => Self::Completed { result, tokens_used },
-            Ran::Failed(failure) => Self::Failed(failure),
-            Ran::Malformed(failure) => Self::Refused("malformed", failure),
-        }
-    }
-}
-
-impl Verdict {
-    /// Returns the word for spans, and what went wrong.
-    fn named(&self) -> (&'static str, Option<&Failure>) {
-        match self {
-            Self::Completed { .. } => ("completed", None),
-            Self::Failed(failure) => ("failed", Some(failure)),
-            Self::Refused(why, failure) => (why, Some(failure)),
-            Self::OutOfTime => ("timeout", None),
-            Self::Cancelled(_) => ("cancelled", None),
-            Self::Lost => ("lost", None),
-            Self::Released => ("released", None),
-        }
-    }
 }
 
 /// Addresses the outcome to whoever wants it.
@@ -356,5 +345,5 @@ fn unknown_type(action: &Action) -> Failure {
 
 fn panicked(action: &Action) -> Verdict {
     tracing::error!(action_type = %action.action_type, action_id = %action.id, "a handler panicked");
-    Verdict::Failed(Failure::internal())
+    Verdict::Failed(Failure::internal(), Failure::internal().is_transient())
 }

@@ -1,6 +1,6 @@
 //! Actions as they lie in Redis: nothing twice that the header says, ids as 16 bytes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use action::{
     Action, ActionId, ContextId, CorrelationId, Deadline, Delivery, Domain, ExecutionContext, QueueName, TaskId, Trace,
@@ -13,38 +13,50 @@ use proto::queue::v1::StoredAction;
 
 use crate::engine::{Entry, Header, Lane, Root};
 use crate::error::MAX_ENVELOPE;
-use crate::{Config, Error, MAX_PAYLOAD};
+use crate::options::{Options, Retry, When};
+use crate::{Config, Error, MAX_PAYLOAD, keys};
 
 /// How long a callback that was handled is still recognised, so that handing it over twice does not show it twice.
 const CALLBACK_MEMORY: Duration = Duration::from_hours(1);
 
 /// Makes the entry of an action for its own queue.
-pub(crate) fn entry_of(action: &Action, config: &Config) -> Result<Entry, Error> {
+pub(crate) fn entry_of(action: &Action, options: &Options, config: &Config) -> Result<Entry, Error> {
+    options.check()?;
     let lane = Lane::Tier(action.tier);
     let root = action.is_root().then(|| Root {
         kind: action.action_type.clone(),
         session: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
     });
-    let budget = config.budget(action.tier);
+    let budget = options.budget.unwrap_or_else(|| config.budget(action.tier));
+    let patience = options.time_to_live.unwrap_or(budget * config.patience);
     let within = match action.deadline {
         Deadline::Tier => None,
         Deadline::Within(time) => Some(time),
     };
     let entry = Entry {
-        id: action.id.to_string(),
+        id: keys::entry_id(action.id),
         tenant: action.tenant.to_string(),
         tier: action.tier,
         middle: action.context.id.to_string(),
         lane,
-        patience: Some(budget * config.patience),
+        patience: Some(patience),
         within,
         budget: Some(budget),
-        max_attempts: config.max_attempts,
+        max_attempts: options.retry.max_attempts.unwrap_or(config.max_attempts),
         max_crashes: config.max_crashes,
         root,
         outcome: action.callback.is_some() || action.reply_inbox.is_some(),
         dedup: None,
-        payload: encode(action, lane)?,
+        delay: match options.when {
+            When::Now => None,
+            When::After(delay) => Some(delay),
+            // The queue asks Redis for the time before it comes here; only a look at whether an action fits does not.
+            When::At(moment) => moment.duration_since(SystemTime::now()).ok(),
+        }
+        .filter(|delay| !delay.is_zero()),
+        key: options.idempotency.clone(),
+        ordered: options.ordered,
+        payload: encode(action, lane, options.retry)?,
     };
     entry.check()?;
     Ok(entry)
@@ -54,7 +66,7 @@ pub(crate) fn entry_of(action: &Action, config: &Config) -> Result<Entry, Error>
 /// not dropped because nobody had time for it.
 pub(crate) fn callback_entry(action: &Action, config: &Config) -> Result<Entry, Error> {
     let entry = Entry {
-        id: action.id.to_string(),
+        id: keys::entry_id(action.id),
         tenant: action.tenant.to_string(),
         tier: action.tier,
         middle: action.tenant.to_string(),
@@ -67,13 +79,16 @@ pub(crate) fn callback_entry(action: &Action, config: &Config) -> Result<Entry, 
         root: None,
         outcome: false,
         dedup: Some(CALLBACK_MEMORY),
-        payload: encode(action, Lane::Callbacks)?,
+        delay: None,
+        key: None,
+        ordered: false,
+        payload: encode(action, Lane::Callbacks, Retry::default())?,
     };
     entry.check()?;
     Ok(entry)
 }
 
-fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
+fn encode(action: &Action, lane: Lane, retry: Retry) -> Result<Vec<u8>, Error> {
     let mut context = action.context.to_proto();
     if lane != Lane::Callbacks {
         context.context_id.clear();
@@ -82,8 +97,8 @@ fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
     let trace = (!action.trace.parent.is_empty())
         .then(|| TraceContext { traceparent: action.trace.parent.clone(), tracestate: action.trace.state.clone() });
     let stored = StoredAction {
-        action_id: action.id.as_bytes().to_vec(),
-        task_id: action.task.as_bytes().to_vec(),
+        // The id stands in the key, and a root action has that of its task.
+        task_id: if action.is_root() { Vec::new() } else { action.task.as_bytes().to_vec() },
         action_type: action.action_type.clone(),
         correlation_id: action.correlation.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
         session_id: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -97,6 +112,8 @@ fn encode(action: &Action, lane: Lane) -> Result<Vec<u8>, Error> {
         trace,
         root_fence: action.root_fence,
         root_attempt: action.root_attempt,
+        retry_base_ms: retry.base.map_or(0, ms),
+        retry_cap_ms: retry.cap.map_or(0, ms),
     };
     // A callback carries a result of ours and everything that was said about it; the limit is for what callers send.
     let (size, whole) = (stored.payload.len(), stored.encoded_len());
@@ -115,15 +132,22 @@ fn known_type(action_type: &str) -> Option<String> {
     is_callback.then(<proto::action::v1::Callback as prost::Name>::type_url)
 }
 
-/// Reads a body back; none when it is not one of ours.
-pub(crate) fn decode(body: &[u8]) -> Option<(Header, Action)> {
-    let (header, payload) = Header::split(body)?;
-    let stored = StoredAction::decode(payload).ok()?;
-    let action = rebuild(&header, stored).ok()?;
-    Some((header, action))
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-fn rebuild(header: &Header, stored: StoredAction) -> Result<Action, action::Error> {
+/// Reads a body back, given the id in its key; none when it is not one of ours.
+pub(crate) fn decode(id: &str, body: &[u8]) -> Option<(Header, Action, Retry)> {
+    let id = keys::read_entry_id(id)?;
+    let (header, payload) = Header::split(body)?;
+    let stored = StoredAction::decode(payload).ok()?;
+    let time = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
+    let retry = Retry { max_attempts: None, base: time(stored.retry_base_ms), cap: time(stored.retry_cap_ms) };
+    let action = rebuild(id, &header, stored).ok()?;
+    Some((header, action, retry))
+}
+
+fn rebuild(id: ActionId, header: &Header, stored: StoredAction) -> Result<Action, action::Error> {
     let mut context = stored.context.unwrap_or_default();
     if let Lane::Tier(_) = header.lane {
         context.context_id.clone_from(&header.middle);
@@ -136,9 +160,9 @@ fn rebuild(header: &Header, stored: StoredAction) -> Result<Action, action::Erro
     let trace = stored.trace.unwrap_or_default();
     let read = |bytes: &[u8]| if bytes.is_empty() { Ok(None) } else { CorrelationId::from_slice(bytes).map(Some) };
     Ok(Action {
-        id: ActionId::from_slice(&stored.action_id)?,
+        id,
         action_type: stored.action_type,
-        task: TaskId::from_slice(&stored.task_id)?,
+        task: if stored.task_id.is_empty() { id.task() } else { TaskId::from_slice(&stored.task_id)? },
         correlation: read(&stored.correlation_id)?,
         tenant: header.tenant.parse()?,
         tier: header.tier,

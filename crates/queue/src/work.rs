@@ -1,10 +1,11 @@
 //! One leased action, as its handler sees it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use action::{Action, Domain};
 use proto::action::v1::{TaskEvent, TokenUsage};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Note;
@@ -42,6 +43,38 @@ pub(crate) struct Inside {
     /// Redis' clock, and when it was read: times of events are its, not this machine's.
     pub(crate) clock: (SystemTime, Instant),
     pub(crate) diary: Mutex<Diary>,
+    pub(crate) end: End,
+}
+
+/// How the work came to its end.
+#[derive(Default)]
+pub(crate) struct End {
+    stopped: OnceLock<Stopped>,
+    report: Mutex<Option<oneshot::Sender<Settlement>>>,
+}
+
+/// Why work should stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Somebody cancelled it, and why. It ends as cancelled.
+    Cancelled(String),
+    /// Its lease was lost: it is somebody else's now.
+    Lost,
+    /// Its time is over. It ends as timeout.
+    Overdue,
+    /// The process shuts down. It is given back.
+    Draining,
+}
+
+/// What became of settling work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is written.
+    Written,
+    /// The lease is not held any more: the work is somebody else's now.
+    Stale,
+    /// The action has ended already.
+    Gone,
 }
 
 /// What came together while the work ran.
@@ -70,6 +103,11 @@ impl Work {
     /// out, or the worker shuts down. The handler's future is dropped shortly after.
     pub fn cancelled(&self) -> CancellationToken {
         self.inside.cancelled.clone()
+    }
+
+    /// Returns why the work should stop; none while it should not.
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.inside.end.stopped.get().cloned()
     }
 
     /// Adds a step to the timeline. It is written when the action is settled.
@@ -114,6 +152,29 @@ impl Work {
 }
 
 impl Inside {
+    /// Tells the handler to stop.
+    pub(crate) fn stop(&self, why: Stopped) {
+        let _ = self.end.stopped.set(why);
+        self.cancelled.cancel();
+    }
+
+    /// Says who wants to know what became of the work.
+    pub(crate) fn report_to(&self, sender: oneshot::Sender<Settlement>) {
+        *self.end.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+
+    /// Tells what became of the verdict. One that came when the work had been stopped was not looked at.
+    pub(crate) fn report(&self, settlement: Settlement) {
+        let settlement = match self.end.stopped.get() {
+            None => settlement,
+            Some(Stopped::Cancelled(_) | Stopped::Overdue) => Settlement::Gone,
+            Some(Stopped::Lost | Stopped::Draining) => Settlement::Stale,
+        };
+        if let Some(sender) = self.end.report.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(settlement);
+        }
+    }
+
     /// Returns the time by Redis' clock.
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.0 + self.clock.1.elapsed()

@@ -8,7 +8,7 @@ use action::{Contract, Domain};
 use broker::Blocking;
 use fault::Fault;
 use proto::action::v1::Callback;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +19,7 @@ use crate::part::Part;
 use crate::queue::{Inner, Queue};
 use crate::retry::Backoff;
 use crate::run::Run;
+use crate::slots::{Slots, Taken};
 use crate::work::Work;
 use crate::{Error, relay};
 
@@ -71,26 +72,8 @@ impl Worker {
     /// Claims and runs until `shutdown`. Then it takes nothing new, waits for what runs as long as the configuration's
     /// grace, and gives the rest back to be done by others, without an attempt being counted.
     pub async fn run(self, shutdown: CancellationToken) {
-        let inner = Arc::clone(&self.queue.inner);
-        let crew = Arc::new(Crew {
-            inner: Arc::clone(&inner),
-            handlers: self.handlers,
-            slots: Arc::new(Semaphore::new(self.slots)),
-            running: TaskTracker::new(),
-            release: CancellationToken::new(),
-        });
-        let loops = inner.parts_of(self.domain).iter().map(|part| {
-            let claims = Claims {
-                crew: Arc::clone(&crew),
-                part: Arc::clone(part),
-                pulse: inner.loops.enter(self.domain),
-                shutdown: shutdown.clone(),
-                waiting: None,
-            };
-            claims.run()
-        });
-        futures::future::join_all(loops).await;
-        crew.drain().await;
+        let crew = Crew::new(self.queue.inner, self.handlers, Slots::fixed(self.slots));
+        crew.work(self.domain, shutdown).await;
     }
 }
 
@@ -104,26 +87,47 @@ impl std::fmt::Debug for Worker {
 pub(crate) struct Crew {
     pub(crate) inner: Arc<Inner>,
     pub(crate) handlers: Handlers,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     running: TaskTracker,
     /// Tells what still runs at the end of the grace to give its action back.
     pub(crate) release: CancellationToken,
 }
 
 impl Crew {
-    fn start(
-        self: &Arc<Self>,
-        part: &Arc<Part>,
-        claimed: Claimed,
-        received: Instant,
-        mut permits: OwnedSemaphorePermit,
-    ) {
+    pub(crate) fn new(inner: Arc<Inner>, handlers: Handlers, slots: Slots) -> Arc<Self> {
+        Arc::new(Self { inner, handlers, slots, running: TaskTracker::new(), release: CancellationToken::new() })
+    }
+
+    /// Claims from every partition of a domain until `shutdown`, then waits for what runs.
+    pub(crate) async fn work(self: Arc<Self>, domain: Domain, shutdown: CancellationToken) {
+        let mut loops = JoinSet::new();
+        let mut changes = self.inner.spreads.changes();
+        while !shutdown.is_cancelled() {
+            // Partitions that were added while this worker runs are claimed from as well.
+            for part in self.inner.parts_of(domain).into_iter().skip(loops.len()) {
+                let (crew, pulse, shutdown) = (Arc::clone(&self), self.inner.loops.enter(domain), shutdown.clone());
+                loops.spawn(Claims { crew, part, pulse, shutdown, waiting: None, woken: false }.run());
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        while let Some(ended) = loops.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(error = &error as &dyn std::error::Error, "a claim loop panicked");
+            }
+        }
+        self.drain().await;
+    }
+
+    fn start(self: &Arc<Self>, part: &Arc<Part>, claimed: Claimed, received: Instant, mut taken: Taken) {
         for leased in claimed.leased {
-            let permit = permits.split(1);
+            let slot = taken.use_one();
             let run = Run::new(Arc::clone(self), Arc::clone(part), leased, (claimed.now, received));
             self.running.spawn(async move {
                 run.run().await;
-                drop(permit);
+                drop(slot);
             });
         }
     }
@@ -146,14 +150,16 @@ struct Claims {
     shutdown: CancellationToken,
     /// Connection that waits for the wake token.
     waiting: Option<Blocking>,
+    /// Whether it took the token and has not claimed since.
+    woken: bool,
 }
 
 impl Claims {
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         while !self.shutdown.is_cancelled() {
-            let Some(permits) = self.free_slots().await else { continue };
-            if let Err(error) = self.turn(permits).await {
+            let Some(taken) = self.free_slots().await else { continue };
+            if let Err(error) = self.turn(taken).await {
                 tracing::warn!(domain = %self.part.domain, error = &error as &dyn std::error::Error, "claiming is tried again");
                 self.waiting = None;
                 tokio::select! {
@@ -165,17 +171,18 @@ impl Claims {
             }
         }
         // The token that this loop may just have taken is left for another worker.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.part.engine.claim(0, 0)).await;
+        self.leave_token().await;
     }
 
     /// Claims once for all free slots; when there was less than that, waits for more.
-    async fn turn(&mut self, permits: OwnedSemaphorePermit) -> Result<(), Error> {
-        let asked = permits.num_permits();
+    async fn turn(&mut self, taken: Taken) -> Result<(), Error> {
+        let asked = taken.len();
         let claimed = self.part.engine.claim(0, asked).await?;
+        self.woken = false;
         let received = Instant::now();
         self.pulse.beat();
         let (now, next, count) = (claimed.now, claimed.next, claimed.leased.len());
-        self.crew.start(&self.part, claimed, received, permits);
+        self.crew.start(&self.part, claimed, received, taken);
         if count == asked {
             return Ok(());
         }
@@ -188,29 +195,33 @@ impl Claims {
     }
 
     /// Waits for one free slot and takes all that are free. None after a while without one, or at the end.
-    async fn free_slots(&self) -> Option<OwnedSemaphorePermit> {
+    async fn free_slots(&mut self) -> Option<Taken> {
         let slots = &self.crew.slots;
-        let first = tokio::select! {
-            slot = Arc::clone(slots).acquire_owned() => slot.ok(),
-            () = tokio::time::sleep(PATIENCE) => None,
-            () = self.shutdown.cancelled() => return None,
-        };
-        self.pulse.beat();
-        let mut permits = first?;
-        let more = slots.available_permits().min(MOST - 1);
-        if more > 0
-            && let Ok(others) = Arc::clone(slots).try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
-        {
-            permits.merge(others);
+        let mut taken = slots.try_take(MOST);
+        if taken.is_none() {
+            if std::mem::take(&mut self.woken) {
+                // The token that this loop took is for whoever has a slot.
+                self.leave_token().await;
+            }
+            taken = tokio::select! {
+                taken = slots.take(MOST) => taken,
+                () = tokio::time::sleep(PATIENCE) => None,
+                () = self.shutdown.cancelled() => return None,
+            };
         }
-        Some(permits)
+        self.pulse.beat();
+        taken
+    }
+
+    async fn leave_token(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.part.engine.claim(0, 0)).await;
     }
 
     /// Waits until somebody leaves a token, the time is over, or the worker stops.
     async fn wait(&mut self, most: Duration) -> Result<(), Error> {
         let most = most.max(Duration::from_millis(1));
         if self.waiting.is_none() {
-            self.waiting = Some(self.crew.inner.redis.blocking().await?);
+            self.waiting = Some(self.crew.inner.redis.blocking(self.part.engine.tag()).await?);
         }
         let Some(connection) = self.waiting.as_mut() else { return Ok(()) };
         let mut command = redis::cmd("BLPOP");
@@ -220,7 +231,8 @@ impl Claims {
             () = self.shutdown.cancelled() => return Ok(()),
         };
         match popped {
-            Ok(Ok(_)) => {
+            Ok(Ok(value)) => {
+                self.woken = value != redis::Value::Nil;
                 self.pulse.beat();
                 Ok(())
             }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use action::Tier;
 
-use super::number;
 use crate::{Error, keys};
 
 /// One of the five ways through a domain: the tiers, and callbacks.
@@ -26,8 +25,19 @@ impl Lane {
         }
     }
 
-    fn read(text: &str) -> Option<Self> {
-        if text == "callbacks" { Some(Self::Callbacks) } else { text.parse().ok().map(Self::Tier) }
+    /// Returns its place in `LANES` of `lua/entry.lua`.
+    fn place(self) -> u8 {
+        match self {
+            Self::Callbacks => 1,
+            Self::Tier(tier) => 1 + tier.priority(),
+        }
+    }
+
+    fn at(place: u8) -> Option<Self> {
+        match place {
+            1 => Some(Self::Callbacks),
+            place => Tier::ALL.get(usize::from(place.checked_sub(2)?)).copied().map(Self::Tier),
+        }
     }
 }
 
@@ -66,6 +76,12 @@ pub struct Entry {
     pub outcome: bool,
     /// How long a repetition is recognised after the end; none while it lives.
     pub dedup: Option<Duration>,
+    /// How long it stays invisible.
+    pub delay: Option<Duration>,
+    /// Key by which a repetition under another id is recognised, and for how long.
+    pub key: Option<(String, Duration)>,
+    /// Whether the actions of its queue run one at a time.
+    pub ordered: bool,
     /// The bytes.
     pub payload: Vec<u8>,
 }
@@ -79,6 +95,17 @@ pub struct Root {
     pub session: String,
 }
 
+/// First byte of every body.
+const MAGIC: u8 = b'N';
+/// Bytes of a header without tenant and middle.
+const FIXED: usize = 30;
+/// Longest time that five bytes of milliseconds hold.
+const LONGEST: u128 = (1 << 40) - 1;
+
+const ROOT: u8 = 1;
+const OUTCOME: u8 = 2;
+const ORDERED: u8 = 4;
+
 impl Entry {
     /// Checks that its ids may stand in keys.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -89,36 +116,55 @@ impl Entry {
 
     /// Returns how many bytes it sends, roughly.
     pub(crate) fn size(&self) -> usize {
-        300 + self.payload.len()
+        100 + self.payload.len()
     }
 
-    /// Writes the 7 values that `submit.lua` reads.
+    /// Writes the 4 values that `submit.lua` reads.
     pub(super) fn write(&self, arguments: &mut Vec<Vec<u8>>) {
-        let flags = format!("{}{}", if self.root.is_some() { "r" } else { "" }, if self.outcome { "o" } else { "" });
-        let budget = self.budget.map_or(0, |budget| budget.as_millis());
-        let mut rest = format!(
-            "{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{}\x1f{budget}\x1f{flags}\x1e",
-            self.tier, self.tenant, self.middle, self.lane, self.max_attempts, self.max_crashes,
-        )
-        .into_bytes();
-        rest.extend_from_slice(&self.payload);
-        let wait = |time: Option<Duration>| number(time.map_or(0, |time| time.as_millis().max(1)));
-        let root = self.root.clone().unwrap_or_default();
-        arguments.extend([
-            self.id.clone().into_bytes(),
-            rest,
-            wait(self.patience),
-            wait(self.within),
-            wait(self.dedup),
-        ]);
-        arguments.extend([root.kind.into_bytes(), root.session.into_bytes()]);
+        let root = self.root.as_ref().map(|root| format!("{}\x1f{}", root.kind, root.session)).unwrap_or_default();
+        arguments.extend([self.id.clone().into_bytes(), self.body(), root.into_bytes(), self.seldom()]);
     }
+
+    /// Header and payload without the moment at which it becomes visible, which the script puts behind the sixth byte.
+    fn body(&self) -> Vec<u8> {
+        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+        let flags = flag(self.root.is_some(), ROOT) | flag(self.outcome, OUTCOME) | flag(self.ordered, ORDERED);
+        let small = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        let mut body = Vec::with_capacity(FIXED + self.tenant.len() + self.middle.len() + self.payload.len());
+        body.extend([MAGIC, self.lane.place(), Lane::Tier(self.tier).place(), flags]);
+        body.extend([small(self.max_attempts), small(self.max_crashes)]);
+        for time in [self.patience, self.within, self.budget] {
+            body.extend_from_slice(&five_bytes(time));
+        }
+        // Ids have at most 128 bytes, see `check`.
+        body.extend([self.tenant.len(), self.middle.len()].map(|length| u8::try_from(length).unwrap_or(u8::MAX)));
+        body.extend_from_slice(self.tenant.as_bytes());
+        body.extend_from_slice(self.middle.as_bytes());
+        body.extend_from_slice(&self.payload);
+        body
+    }
+
+    fn seldom(&self) -> Vec<u8> {
+        if self.delay.is_none() && self.dedup.is_none() && self.key.is_none() {
+            return Vec::new();
+        }
+        let ms = |time: Option<Duration>| time.map_or(0, |time| time.as_millis().max(1));
+        let (key, key_ttl) = self.key.as_ref().map_or(("", None), |(key, ttl)| (key.as_str(), Some(*ttl)));
+        format!("{}\x1f{}\x1f{}\x1f{key}", ms(self.delay), ms(self.dedup), ms(key_ttl)).into_bytes()
+    }
+}
+
+/// Milliseconds in five bytes, 0 when there is no limit. A limit of no time at all is one millisecond.
+fn five_bytes(time: Option<Duration>) -> [u8; 5] {
+    let ms = time.map_or(0, |time| time.as_millis().clamp(1, LONGEST));
+    let bytes = u64::try_from(ms).unwrap_or_default().to_be_bytes();
+    [bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]
 }
 
 /// What stands before the payload of a stored action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// When it was submitted, in microseconds.
+    /// When it became visible, in microseconds.
     pub enqueued: u64,
     /// The tenant's tier.
     pub tier: Tier,
@@ -130,26 +176,32 @@ pub struct Header {
     pub lane: Lane,
     /// Attempts until it is given up.
     pub max_attempts: u32,
+    /// Whether a task has a record of it.
+    pub root: bool,
 }
 
 impl Header {
     /// Splits a body into header and payload; none when it is not one of ours.
     pub fn split(body: &[u8]) -> Option<(Self, &[u8])> {
-        let end = body.iter().position(|&byte| byte == 0x1e)?;
-        let text = std::str::from_utf8(&body[..end]).ok()?;
-        let fields: Vec<&str> = text.split('\x1f').collect();
-        let [enqueued, _wait, _deadline, tier, tenant, middle, lane, attempts, _crashes, _budget, _flags] = fields[..]
-        else {
+        let (fixed, rest) = body.split_first_chunk::<FIXED>()?;
+        let [magic, lane, tier, flags, attempts, _crashes, ..] = *fixed;
+        let Some(Lane::Tier(tier)) = Lane::at(tier) else { return None };
+        if magic != MAGIC {
             return None;
-        };
+        }
+        let (tenant, rest) = rest.split_at_checked(fixed[FIXED - 2].into())?;
+        let (middle, payload) = rest.split_at_checked(fixed[FIXED - 1].into())?;
+        let mut enqueued = [0; 8];
+        enqueued[1..].copy_from_slice(&fixed[6..13]);
         let header = Self {
-            enqueued: enqueued.parse().ok()?,
-            tier: tier.parse().ok()?,
-            tenant: tenant.to_owned(),
-            middle: middle.to_owned(),
-            lane: Lane::read(lane)?,
-            max_attempts: attempts.parse().ok()?,
+            enqueued: u64::from_be_bytes(enqueued),
+            tier,
+            tenant: std::str::from_utf8(tenant).ok()?.to_owned(),
+            middle: std::str::from_utf8(middle).ok()?.to_owned(),
+            lane: Lane::at(lane)?,
+            max_attempts: attempts.into(),
+            root: flags & ROOT != 0,
         };
-        Some((header, &body[end + 1..]))
+        Some((header, payload))
     }
 }

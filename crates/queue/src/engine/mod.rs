@@ -3,6 +3,7 @@
 //! Every function takes `now` in milliseconds, by which the script judges leases, delays and ages; 0 means Redis' own clock.
 //! Only tests pass anything else.
 
+mod answer;
 mod entry;
 mod reply;
 mod script;
@@ -11,12 +12,12 @@ mod settle;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{Redis, Script};
+use broker::{Blocking, Redis, Script};
 use redis::Value;
 
+pub use answer::{Cancelled, Claimed, Extended, Leased, Placed, Ticked, TickedTier};
 pub use entry::{Entry, Header, Lane, Root};
 use reply::Reply;
-pub(crate) use script::EXTEND;
 pub use settle::{End, Settle, Settled};
 
 use crate::{Config, Error, keys};
@@ -29,83 +30,26 @@ pub struct Engine {
     config: Arc<Config>,
 }
 
-/// What submitting an entry answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// False when the entry was known already.
-    pub new: bool,
-    /// Place in its queue, 1 for the next one; 0 when it is not known any more.
-    pub position: u64,
-    /// When it became visible, by Redis' clock in microseconds.
-    pub at: u64,
+/// What is purged: all tiers, tenants and contexts unless one is named.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Purge<'a> {
+    /// A tier.
+    pub tier: Option<action::Tier>,
+    /// A tenant.
+    pub tenant: &'a str,
+    /// A context.
+    pub middle: &'a str,
+    /// Why, for records and callbacks.
+    pub reason: &'a str,
 }
 
-/// What claiming answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimed {
-    /// Redis' clock in milliseconds.
-    pub now: u64,
-    /// When something will be due by itself; 0 when nothing will.
-    pub next: u64,
-    /// What was leased.
-    pub leased: Vec<Leased>,
-}
+/// A change of what rules a partition: the hash, its field, the value (empty = none any more).
+pub type Change = (&'static str, String, String);
 
-/// One leased action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leased {
-    /// Id of the action.
-    pub id: String,
-    /// Fencing token of this delivery.
-    pub token: u64,
-    /// Attempt, starting at 1.
-    pub attempt: u32,
-    /// When the work must have ended, in milliseconds; 0 when it need not.
-    pub deadline: u64,
-    /// When it was first claimed, in milliseconds.
-    pub first_claim: u64,
-    /// Timeline of the task so far, when it is a root action.
-    pub events: Vec<u8>,
-    /// Header and payload.
-    pub body: Vec<u8>,
-}
-
-/// What became of a lease that was to be extended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Extended {
-    /// It lasts longer now.
-    Ok,
-    /// It is not held any more.
-    Lost,
-    /// It lasts longer, and the work should stop.
-    Cancelled(String),
-}
-
-/// What became of a cancellation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// There is no such action, or not for this tenant.
-    Unknown,
-    /// It has ended before.
-    Finished,
-    /// It waited and has ended now.
-    Done,
-    /// It runs, and will learn of it.
-    Flagged,
-}
-
-/// What a partition looks like after time has acted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ticked {
-    /// Redis' clock in milliseconds.
-    pub now: u64,
-    /// Age mark of the oldest outcome in the outbox; 0 when it is empty.
-    pub oldest_outcome: u64,
-    /// Actions claimed so far.
-    pub claimed: u64,
-    /// Waiting actions and mean run in milliseconds, enterprise first.
-    pub tiers: [(u64, Option<f64>); 4],
-}
+/// Most actions that one run of a purge ends.
+const PURGE_RUN: u64 = 500;
+/// Most violations that a check tells of.
+const VIOLATIONS: u64 = 1000;
 
 impl Engine {
     /// Opens a partition by its domain and number.
@@ -118,38 +62,56 @@ impl Engine {
         &self.tag
     }
 
-    /// Puts entries into their queues, all in one step.
-    pub async fn submit(&self, now: u64, entries: &[Entry]) -> Result<Vec<Placed>, Error> {
-        let mut arguments = vec![number(now), self.kept()];
+    /// Puts entries into their queues, all in one step. One that is refused does not hinder the others.
+    pub async fn submit(&self, now: u64, entries: &[Entry]) -> Result<Vec<Result<Placed, Error>>, Error> {
+        let reply = self.run(&script::SUBMIT, &self.submission(now, entries)).await?;
+        read_placed(entries, reply)
+    }
+
+    /// Does the same on a connection of one's own.
+    pub(crate) async fn submit_on(
+        &self,
+        connection: &mut Blocking,
+        entries: &[Entry],
+    ) -> Result<Vec<Result<Placed, Error>>, Error> {
+        let arguments = self.submission(0, entries);
+        let value: Value = connection.run(&script::SUBMIT, &[&self.tag], &arguments).await?;
+        read_placed(entries, Reply::new(value)?)
+    }
+
+    /// Returns what `submit.lua` is called with.
+    fn submission(&self, now: u64, entries: &[Entry]) -> Vec<Vec<u8>> {
+        let limits = &self.config.limits;
+        let mut arguments = Vec::with_capacity(5 + 4 * entries.len());
+        arguments.extend([number(now), self.kept()]);
+        arguments.extend([limits.queue_depth, limits.tenant_depth, limits.tier_depth].map(number));
         for entry in entries {
             entry.write(&mut arguments);
         }
-        let mut reply = self.run(&script::SUBMIT, &arguments).await?;
-        let at = reply.number()?;
-        let mut placed = Vec::with_capacity(entries.len());
-        while let Some(mut item) = reply.array()? {
-            placed.push(Placed { new: item.number()? == 1, position: item.number()?, at });
-        }
-        Ok(placed)
+        arguments
     }
 
     /// Leases up to `most` actions.
     pub async fn claim(&self, now: u64, most: usize) -> Result<Claimed, Error> {
+        let limits = &self.config.limits;
         let mut arguments = vec![number(now), number(most), millis(self.config.lease), self.kept(), self.keep()];
         arguments.push(self.crash_delay());
-        arguments.extend(self.config.weights.map(|weight| number(weight.max(1))));
+        arguments.extend(limits.weights.map(|weight| number(weight.max(1))));
+        arguments.push(limits.sharing.as_str().into());
+        arguments.extend([number(limits.reserve), number(limits.quantum.max(1)), number(limits.tenant_in_flight)]);
+        arguments.extend(limits.ageing.map(millis));
         let mut reply = self.run(&script::CLAIM, &arguments).await?;
         let (now, next) = (reply.number()?, reply.number()?);
-        let mut leased = Vec::with_capacity(reply.len());
-        while let Some(mut item) = reply.array()? {
+        let mut leased = Vec::with_capacity(reply.len() / 7);
+        while reply.len() > 0 {
             leased.push(Leased {
-                id: item.text()?,
-                token: item.number()?,
-                attempt: u32::try_from(item.number()?).unwrap_or(u32::MAX),
-                deadline: item.number()?,
-                first_claim: item.number()?,
-                events: item.bytes()?,
-                body: item.bytes()?,
+                id: reply.text()?,
+                token: reply.number()?,
+                attempt: u32::try_from(reply.number()?).unwrap_or(u32::MAX),
+                deadline: reply.number()?,
+                first_claim: reply.number()?,
+                events: reply.bytes()?,
+                body: reply.bytes()?,
             });
         }
         Ok(Claimed { now, next, leased })
@@ -175,12 +137,11 @@ impl Engine {
 
     /// Extends leases, given as id and token.
     pub async fn extend(&self, now: u64, leases: &[(String, u64)]) -> Result<Vec<Extended>, Error> {
-        let script = Script::new("extend", EXTEND);
         let mut arguments = vec![number(now), millis(self.config.lease)];
         for (id, token) in leases {
             arguments.extend([id.clone().into_bytes(), number(token)]);
         }
-        let mut reply = self.run(&script, &arguments).await?;
+        let mut reply = self.run(&script::EXTEND, &arguments).await?;
         let mut extended = Vec::with_capacity(leases.len());
         while reply.len() > 0 {
             extended.push(Extended::read(&reply.text()?));
@@ -212,14 +173,70 @@ impl Engine {
 
     /// Lets time act: delayed actions become visible, lost leases come back, what waited too long ends.
     pub async fn tick(&self, now: u64) -> Result<Ticked, Error> {
-        let arguments = [number(now), self.kept(), self.keep(), self.crash_delay(), number(1000)];
+        let mut arguments = vec![number(now), self.kept(), self.keep(), self.crash_delay(), number(1000)];
+        arguments.push(millis(self.config.dead_letter_ttl));
         let mut reply = self.run(&script::TICK, &arguments).await?;
-        let (now, oldest_outcome, claimed) = (reply.number()?, reply.number()?, reply.number()?);
-        let mut tiers = [(0, None); 4];
+        let (now, oldest_outcome, live) = (reply.number()?, reply.number()?, reply.number()?);
+        let mut tiers = [TickedTier::default(); 4];
         for tier in &mut tiers {
-            *tier = (reply.number()?, reply.text()?.parse().ok());
+            let (claimed, waiting) = (reply.number()?, reply.number()?);
+            *tier = TickedTier { claimed, waiting, mean_run: reply.text()?.parse().ok(), oldest: reply.number()? };
         }
-        Ok(Ticked { now, oldest_outcome, claimed, tiers })
+        Ok(Ticked { now, oldest_outcome, live, tiers })
+    }
+
+    /// Changes limits and pauses.
+    pub async fn control(&self, changes: &[Change]) -> Result<(), Error> {
+        let text =
+            |(hash, field, value): &Change| [hash.as_bytes().to_vec(), field.clone().into(), value.clone().into()];
+        let arguments: Vec<Vec<u8>> = changes.iter().flat_map(text).collect();
+        self.answer::<u64>(&script::CONTROL, &arguments).await.map(drop)
+    }
+
+    /// Returns what limits and pauses are set, as changes that set the same elsewhere.
+    pub(crate) async fn ruled(&self) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        for hash in ["cfg", "cap", "pt"] {
+            let set: Vec<(String, String)> =
+                self.redis.query(&redis::Cmd::hgetall(format!("{}{hash}", self.tag))).await?;
+            changes.extend(set.into_iter().map(|(field, value)| (hash, field, value)));
+        }
+        Ok(changes)
+    }
+
+    /// Ends waiting and delayed actions as cancelled, a bounded number a step. Returns how many.
+    pub async fn purge(&self, now: u64, purge: &Purge<'_>) -> Result<u64, Error> {
+        let (mut ended, mut cursor) = (0, "0".to_owned());
+        loop {
+            let lane = purge.tier.map_or("", action::Tier::as_str);
+            let mut arguments = vec![number(now), self.kept(), self.keep(), number(PURGE_RUN), purge.reason.into()];
+            arguments.extend([lane, purge.tenant, purge.middle, &cursor].map(Into::into));
+            let mut reply = self.run(&script::PURGE, &arguments).await?;
+            let (more_ended, more) = (reply.number()?, reply.number()?);
+            ended += more_ended;
+            // All of the delayed have been seen once the cursor is back at its start.
+            if !cursor.is_empty() {
+                cursor = reply.text()?;
+                if cursor == "0" {
+                    cursor.clear();
+                }
+            }
+            if more == 0 && cursor.is_empty() {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Submits dead letters again, given by their positions. One answer each: whether it was.
+    pub async fn replay(&self, now: u64, positions: &[String]) -> Result<Vec<bool>, Error> {
+        let mut arguments = vec![number(now), self.kept()];
+        arguments.extend(positions.iter().map(|position| position.clone().into_bytes()));
+        self.answer::<Vec<bool>>(&script::REPLAY, &arguments).await
+    }
+
+    /// Makes the partition agree with its invariants. It reads every key, so it is for tools.
+    pub async fn repair(&self, now: u64) -> Result<(), Error> {
+        self.answer::<u64>(&script::REPAIR, &[number(now), self.kept()]).await.map(drop)
     }
 
     /// Adds to the timeline of a task, and sets its stage; false when the tenant has no such task or the lease is lost.
@@ -240,7 +257,7 @@ impl Engine {
 
     /// Finds what contradicts the invariants. It reads every key, so it is for tests and tools.
     pub async fn check(&self) -> Result<Vec<String>, Error> {
-        self.answer(&script::CHECK, &[]).await
+        self.answer(&script::CHECK, &[number(VIOLATIONS)]).await
     }
 
     async fn run(&self, script: &Script, arguments: &[Vec<u8>]) -> Result<Reply, Error> {
@@ -286,14 +303,35 @@ pub struct Note<'a> {
     pub token: Option<u64>,
 }
 
-impl Extended {
-    pub(crate) fn read(text: &str) -> Self {
-        match text.split_once(' ') {
-            Some(("cancelled", reason)) => Self::Cancelled(reason.to_owned()),
-            _ if text == "lost" => Self::Lost,
-            _ => Self::Ok,
-        }
+/// Reads what `submit.lua` answers.
+pub(crate) fn read_placed(entries: &[Entry], mut reply: Reply) -> Result<Vec<Result<Placed, Error>>, Error> {
+    let at = reply.number()?;
+    let mut placed = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (code, position, text) = (reply.number()?, reply.number()?, reply.text()?);
+        placed.push(match code {
+            0 => Ok(Placed { new: false, id: text, position, at }),
+            1 => Ok(Placed { new: true, id: entry.id.clone(), position, at }),
+            2 => Err(Error::full(&text, position)),
+            _ => Err(Error::Data("an entry that the script does not understand".to_owned())),
+        });
     }
+    Ok(placed)
+}
+
+/// Returns the script that puts a reply into an inbox.
+pub(crate) fn reply_script() -> &'static Script {
+    &script::REPLY
+}
+
+/// Returns the script that keeps leases.
+pub(crate) fn extend_script() -> &'static Script {
+    &script::EXTEND
+}
+
+/// Returns the script that changes the number of a domain's partitions.
+pub(crate) fn spread_script() -> &'static Script {
+    &script::SPREAD
 }
 
 fn number<T: ToString + Copy>(value: T) -> Vec<u8> {

@@ -15,10 +15,6 @@ impl Reply {
         }
     }
 
-    pub(crate) fn array(&mut self) -> Result<Option<Self>, Error> {
-        self.0.next().map(Self::new).transpose()
-    }
-
     pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         match self.0.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),

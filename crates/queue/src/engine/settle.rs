@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{millis, number};
+use super::{Header, Lane, millis, number};
 
 /// One thing to settle.
 #[derive(Clone, Debug)]
@@ -38,6 +38,13 @@ pub enum Settle {
         /// What is added to the timeline.
         events: Vec<u8>,
     },
+    /// Whoever had it is gone: the lease ends now as if it had run out, and whoever looks next counts a crash.
+    Crash {
+        /// Id of the action.
+        id: String,
+        /// Token of the delivery.
+        token: u64,
+    },
     /// An outcome in the outbox was handed over.
     Relayed {
         /// Id of the action whose outcome it is.
@@ -46,8 +53,14 @@ pub enum Settle {
 }
 
 /// How an action ended.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct End {
+    /// Tenant of the action.
+    pub tenant: String,
+    /// Lane that it came through.
+    pub lane: Lane,
+    /// Whether a task has a record of it.
+    pub recorded: bool,
     /// completed, failed, timeout or cancelled.
     pub status: &'static str,
     /// Reason of the dead letter; empty when it is none.
@@ -66,6 +79,25 @@ pub struct End {
     pub attempts: u32,
 }
 
+impl End {
+    /// Begins the end of an action as its header says; what else there is to tell is empty.
+    pub fn of(header: &Header, status: &'static str) -> Self {
+        Self {
+            tenant: header.tenant.clone(),
+            lane: header.lane,
+            recorded: header.root,
+            status,
+            why: "",
+            outcome: Vec::new(),
+            result: Vec::new(),
+            error: Vec::new(),
+            tokens: Vec::new(),
+            events: Vec::new(),
+            attempts: 1,
+        }
+    }
+}
+
 /// What became of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -78,14 +110,22 @@ pub enum Settled {
 }
 
 impl Settle {
-    /// Writes the 12 values that `settle.lua` reads.
+    /// Writes what `settle.lua` reads.
     pub(super) fn write(&self, arguments: &mut Vec<Vec<u8>>) {
-        let start = arguments.len();
         match self {
-            Self::Done { id, token, end } => arguments.extend([
-                b"done".to_vec(),
+            Self::Done { id, token, end } if end.is_plain() => arguments.extend([
+                b"d".to_vec(),
                 id.clone().into_bytes(),
                 number(token),
+                end.tenant.clone().into_bytes(),
+                end.lane.as_str().into(),
+            ]),
+            Self::Done { id, token, end } => arguments.extend([
+                b"D".to_vec(),
+                id.clone().into_bytes(),
+                number(token),
+                end.tenant.clone().into_bytes(),
+                end.lane.as_str().into(),
                 end.status.into(),
                 end.why.into(),
                 end.outcome.clone(),
@@ -94,27 +134,22 @@ impl Settle {
                 end.tokens.clone(),
                 end.events.clone(),
                 number(end.attempts),
+                if end.recorded { b"1".to_vec() } else { Vec::new() },
             ]),
             Self::Retry { id, token, delay, error, events } => arguments.extend([
-                b"retry".to_vec(),
+                b"r".to_vec(),
                 id.clone().into_bytes(),
                 number(token),
                 millis(*delay),
-                Vec::new(),
-                Vec::new(),
-                Vec::new(),
                 error.clone(),
-                Vec::new(),
                 events.clone(),
             ]),
             Self::Release { id, token, events } => {
-                arguments.extend([b"release".to_vec(), id.clone().into_bytes(), number(token)]);
-                arguments.extend(std::iter::repeat_n(Vec::new(), 6));
-                arguments.push(events.clone());
+                arguments.extend([b"b".to_vec(), id.clone().into_bytes(), number(token), events.clone()]);
             }
-            Self::Relayed { id } => arguments.extend([b"relayed".to_vec(), id.clone().into_bytes()]),
+            Self::Crash { id, token } => arguments.extend([b"c".to_vec(), id.clone().into_bytes(), number(token)]),
+            Self::Relayed { id } => arguments.extend([b"x".to_vec(), id.clone().into_bytes(), Vec::new()]),
         }
-        arguments.resize(start + 12, Vec::new());
     }
 
     /// Returns how many bytes it sends, roughly.
@@ -122,7 +157,14 @@ impl Settle {
         match self {
             Self::Done { end, .. } => 200 + end.outcome.len() + end.result.len() + end.events.len(),
             Self::Retry { events, .. } | Self::Release { events, .. } => 200 + events.len(),
-            Self::Relayed { .. } => 100,
+            Self::Crash { .. } | Self::Relayed { .. } => 100,
         }
+    }
+}
+
+impl End {
+    /// Whether nobody is told of the end: there is no record, no outcome and no dead letter.
+    fn is_plain(&self) -> bool {
+        self.status == "completed" && !self.recorded && self.why.is_empty() && self.outcome.is_empty()
     }
 }

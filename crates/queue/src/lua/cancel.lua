@@ -13,24 +13,24 @@ local id, tenant, reason = ARGV[4], ARGV[5], ARGV[6]
 local ending = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], reason = reason}
 local entry = head_of(id)
 
+local function finish_now()
+  finish(id, entry, 'cancelled', now, ending)
+  close()
+  return 'cancelled'
+end
+
 if tenant ~= '' then
-  local known = redis.call('HMGET', T .. 't:' .. id, 'tenant', 'status')
+  local known = call('HMGET', T .. 't:' .. id, 'tenant', 'status')
   if known[1] ~= tenant then return 'unknown' end
   if known[2] ~= 'pending' and known[2] ~= 'running' then return 'finished' end
   if not entry then return 'finished' end
-  if known[2] == 'pending' and redis.call('ZREM', T .. 'd', id) == 0 then count(entry.lane, -1) end
   if known[2] == 'pending' then
-    finish(id, entry, 'cancelled', now, ending)
-    close()
-    return 'cancelled'
+    if call('ZREM', T .. 'd', id) == 0 then count(entry.lane, entry.tenant, -1) end
+    return finish_now()
   end
 else
   if not entry then return 'unknown' end
-  if redis.call('ZREM', T .. 'd', id) == 1 then
-    finish(id, entry, 'cancelled', now, ending)
-    close()
-    return 'cancelled'
-  end
+  if call('ZREM', T .. 'd', id) == 1 then return finish_now() end
 end
-redis.call('HSET', T .. 'cx', id, reason)
+call('HSET', T .. 'cx', id, reason)
 return 'flagged'

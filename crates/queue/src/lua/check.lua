@@ -2,115 +2,103 @@
 -- check: finds what contradicts the invariants of a partition.
 --
 -- KEYS[1]  tag of the partition
+-- ARGV     most violations to tell of
 -- Reply    texts `rule: subject`, none when all holds
 -- Holds    Nothing is changed. It reads every key once, atomically, so it is for tests and tools, not for requests.
 
-local T = KEYS[1]
+local most = tonumber(ARGV[1])
 local found = {}
-local function violated(rule, subject) found[#found + 1] = rule .. ': ' .. subject end
-
-local function names(kind)
-  local all, cursor = {}, '0'
-  repeat
-    local page = redis.call('SCAN', cursor, 'MATCH', T .. kind .. ':*', 'COUNT', 1000)
-    cursor = page[1]
-    for _, key in ipairs(page[2]) do all[string.sub(key, #T + #kind + 2)] = true end
-  until cursor == '0'
-  return all
+local function violated(rule, subject)
+  if #found < most then found[#found + 1] = rule .. ': ' .. subject end
 end
 
-local where = {}
-local function lies(id, place)
-  where[id] = where[id] and (where[id] .. ' and ' .. place) or place
-end
+local seen = survey()
 
-local function header(id)
-  local head = redis.call('GETRANGE', T .. 'b:' .. id, 0, 767)
-  local _, _, _, tier, tenant, middle, lane = string.match(head,
-    '^(%d+)\31(%d+)\31(%d+)\31(%a+)\31([^\31]+)\31([^\31]+)\31(%a+)\31')
-  local flags = string.match(head, '\31(%a*)\30')
-  return tenant, flags
-end
-
--- Queues, rings, ready sets.
-local live_by_lane, rings = {}, names('x')
-for queue in pairs(names('q')) do
-  local tenant, _, middle, lane = string.match(queue, '^([^:]+):([^:]+):([^:]+):([^:]+)$')
-  local times = 0
-  for _, member in ipairs(redis.call('LRANGE', T .. 'x:' .. lane .. ':' .. tenant, 0, -1)) do
-    if member == middle then times = times + 1 end
+-- Queues, rings, ready sets, parked tenants.
+for queue, at in pairs(seen.queues) do
+  local times, holder = 0, call('HGET', T .. 'ol', queue)
+  for _, member in ipairs(call('LRANGE', T .. 'x:' .. at.lane .. ':' .. at.tenant, 0, -1)) do
+    if member == at.middle then times = times + 1 end
   end
-  if times ~= 1 then violated('a non-empty queue stands once in its ring', queue .. ' stands ' .. times .. ' times') end
-  for _, id in ipairs(redis.call('LRANGE', T .. 'q:' .. queue, 0, -1)) do
-    if redis.call('EXISTS', T .. 'b:' .. id) == 1 then
-      lies(id, 'queue')
-      live_by_lane[lane] = (live_by_lane[lane] or 0) + 1
-    end
+  if holder and holder ~= '' then
+    if times ~= 0 then violated('a queue whose action runs is not in its ring', queue) end
+  elseif times ~= 1 then
+    violated('a non-empty queue stands once in its ring', queue .. ' stands ' .. times .. ' times')
   end
 end
-local domain = string.match(T, '^{nq:([^:}]+)')
-for ring in pairs(rings) do
+for ring in pairs(seen.rings) do
   local lane, tenant = string.match(ring, '^([^:]+):(.+)$')
-  if not redis.call('ZSCORE', T .. 'r:' .. lane, tenant) then violated('a tenant with a ring is ready', ring) end
-  for _, middle in ipairs(redis.call('LRANGE', T .. 'x:' .. ring, 0, -1)) do
-    local queue = tenant .. ':' .. domain .. ':' .. middle .. ':' .. lane
-    if redis.call('EXISTS', T .. 'q:' .. queue) == 0 then violated('a ring holds only non-empty queues', queue) end
+  local ready = call('ZSCORE', T .. 'r:' .. lane, tenant) and 1 or 0
+  local parked = call('ZSCORE', T .. 'park', ring) and 1 or 0
+  if ready + parked ~= 1 then violated('a tenant with a ring is ready or parked', ring) end
+  for _, middle in ipairs(call('LRANGE', T .. 'x:' .. ring, 0, -1)) do
+    local queue = queue_of(tenant, middle, lane)
+    if not seen.queues[queue] then violated('a ring holds only non-empty queues', queue) end
   end
 end
-for _, lane in ipairs({'callbacks', 'enterprise', 'professional', 'advance', 'free'}) do
-  for _, tenant in ipairs(redis.call('ZRANGE', T .. 'r:' .. lane, 0, -1)) do
-    if not rings[lane .. ':' .. tenant] then violated('a ready tenant has a ring', lane .. ':' .. tenant) end
+for _, lane in ipairs(LANES) do
+  for _, tenant in ipairs(call('ZRANGE', T .. 'r:' .. lane, 0, -1)) do
+    if not seen.rings[lane .. ':' .. tenant] then violated('a ready tenant has a ring', lane .. ':' .. tenant) end
   end
-  local counted = tonumber(redis.call('HGET', T .. 'n', lane) or 0)
-  if counted ~= (live_by_lane[lane] or 0) then
-    violated('the number of waiting actions is right', lane .. ' says ' .. counted .. ', is ' .. (live_by_lane[lane] or 0))
+  local counted_as = tonumber(call('HGET', T .. 'n', lane) or 0)
+  local is = seen.waiting[lane] or 0
+  if counted_as ~= is then violated('the number of waiting actions is right', lane .. ' says ' .. counted_as .. ', is ' .. is) end
+end
+for _, member in ipairs(call('ZRANGE', T .. 'park', 0, -1)) do
+  if not seen.rings[member] then violated('a parked tenant has a ring', member) end
+end
+
+-- Queues whose actions run one at a time.
+local ordered = call('HGETALL', T .. 'ol')
+for i = 1, #ordered, 2 do
+  local queue, holder = ordered[i], ordered[i + 1]
+  if holder == '' then
+    if not seen.queues[queue] then violated('an empty queue forgets its order', queue) end
+  elseif seen.places[holder] ~= 'lease' and seen.places[holder] ~= 'delayed' then
+    violated('what holds a queue back runs or is retried', queue .. ' ' .. holder)
   end
 end
 
--- Leases and numbers of tenants.
-local held = {}
-for _, member in ipairs(redis.call('ZRANGE', T .. 'lease', 0, -1)) do
-  local id = string.match(member, '^(.+):%d+$')
-  lies(id, 'lease')
-  local tenant = header(id)
-  if tenant then held[tenant] = (held[tenant] or 0) + 1 end
-end
-local numbers = redis.call('HGETALL', T .. 'inf')
-for i = 1, #numbers, 2 do
-  if tonumber(numbers[i + 1]) ~= held[numbers[i]] then
-    violated('the leases of a tenant are counted', numbers[i] .. ' says ' .. numbers[i + 1] .. ', is ' .. (held[numbers[i]] or 0))
+-- Numbers of tenants.
+local function same(hash, rule, is)
+  local numbers = call('HGETALL', T .. hash)
+  for i = 1, #numbers, 2 do
+    local tenant = numbers[i]
+    if tonumber(numbers[i + 1]) ~= (is[tenant] or 0) then
+      violated(rule, tenant .. ' says ' .. numbers[i + 1] .. ', is ' .. (is[tenant] or 0))
+    end
+    is[tenant] = nil
   end
-  held[numbers[i]] = nil
+  for tenant, number in pairs(is) do violated(rule, tenant .. ' says 0, is ' .. number) end
 end
-for tenant, is in pairs(held) do violated('the leases of a tenant are counted', tenant .. ' says 0, is ' .. is) end
+same('inf', 'the leases of a tenant are counted', seen.held)
+same('w', 'the waiting actions of a tenant are counted', seen.depth)
 
 -- Every live action lies in one place, and its record says the same.
-for _, id in ipairs(redis.call('ZRANGE', T .. 'd', 0, -1)) do lies(id, 'delayed') end
-local bodies = names('b')
-for id in pairs(bodies) do
-  local place = where[id] or 'nowhere'
+for id in pairs(seen.bodies) do
+  local place = seen.places[id] or 'nowhere'
   if place ~= 'queue' and place ~= 'delayed' and place ~= 'lease' then violated('a live action lies in one place', id .. ' ' .. place) end
-  local _, flags = header(id)
-  if flags and string.find(flags, 'r', 1, true) then
-    local status = redis.call('HGET', T .. 't:' .. id, 'status')
+  local entry = head_of(id)
+  if entry and entry.root then
+    local status = call('HGET', T .. 't:' .. id, 'status')
     local should = place == 'lease' and 'running' or 'pending'
     if status ~= should then violated('a record tells where its action is', id .. ' says ' .. tostring(status) .. ', is ' .. should) end
   end
 end
-for id, place in pairs(where) do
-  if not bodies[id] then violated('what waits or runs has a body', id .. ' in ' .. place) end
+for id, place in pairs(seen.places) do
+  if not seen.bodies[id] then violated('what waits or runs has a body', id .. ' in ' .. place) end
 end
 for task in pairs(names('t')) do
-  local status = redis.call('HGET', T .. 't:' .. task, 'status')
-  if (status == 'pending' or status == 'running') and not bodies[task] then violated('an unfinished task has an action', task) end
-  if status ~= 'pending' and status ~= 'running' and redis.call('PTTL', T .. 't:' .. task) < 0 then
+  local status = call('HGET', T .. 't:' .. task, 'status')
+  if (status == 'pending' or status == 'running') and not seen.bodies[task] then violated('an unfinished task has an action', task) end
+  if status ~= 'pending' and status ~= 'running' and call('PTTL', T .. 't:' .. task) < 0 then
     violated('the record of a finished task expires', task)
   end
 end
 for _, key in ipairs({'f', 'cx'}) do
-  for _, id in ipairs(redis.call('HKEYS', T .. key)) do
-    if not bodies[id] then violated('nothing is remembered of ended actions', key .. ' ' .. id) end
+  for _, id in ipairs(call('HKEYS', T .. key)) do
+    if not seen.bodies[id] then violated('nothing is remembered of ended actions', key .. ' ' .. id) end
   end
 end
-if redis.call('ZCARD', T .. 'o') ~= redis.call('HLEN', T .. 'ob') then violated('the outbox is whole', 'o and ob differ') end
+if call('ZCARD', T .. 'o') ~= call('HLEN', T .. 'ob') then violated('the outbox is whole', 'o and ob differ') end
 return found

@@ -1,47 +1,107 @@
 #!lua
--- submit: puts actions into their queues.
+-- submit: puts actions into their queues, now or later.
 --
 -- KEYS[1]  tag of the partition
--- ARGV     now (0 = the server's clock), how long records are kept (ms), then 7 values an action:
---          id, rest of the body (header without times, payload), time it may wait (ms, 0 = for ever), time it may take from
---          now (ms, 0 = its budget), how long a repetition is recognised after its end (ms, 0 = while it lives),
---          type (of a root action; else empty), session
--- Reply    now in microseconds, then {1 = new | 0 = known, position} an action
--- Holds    An action is stored at most once by id, whole or not at all. Without `allow-oom`: a full server refuses before
---          the first write. The body is written before the id that leads to it.
+-- ARGV     now (0 = the server's clock), how long records are kept (ms), most waiting actions of a queue, a tenant and a tier
+--          (0 = no limit) unless `cfg` says otherwise, then 4 values an action:
+--          id, body without the moment when it becomes visible, type and session of a root action (empty = no record),
+--          and what is seldom given (empty = nothing): delay (ms), how long a repetition of the id is recognised after its end
+--          (ms), how long the idempotency key is remembered (ms), the key
+-- Reply    now in microseconds, then an action: 1 = new | 0 = known | 2 = refused | 3 = not understood,
+--          position | limit, id that is known | what is full
+-- Holds    An action is stored at most once by id and by key, whole or not at all. Without `allow-oom`: a full server refuses
+--          before the first write. The body is written before the id that leads to it. What is refused leaves nothing behind;
+--          callbacks are never refused.
 
 local now, us = clock(ARGV[1])
 local kept = tonumber(ARGV[2])
-local reply = {us}
+local most = {queue = tonumber(ARGV[3]), tenant = tonumber(ARGV[4])}
+local set = call('HMGET', T .. 'cfg', 'depth:queue', 'depth:tenant')
+most.queue = tonumber(set[1] or most.queue)
+most.tenant = tonumber(set[2] or most.tenant)
 
-local function submit(id, rest, wait, within, dedup, kind, session)
-  if kind ~= '' then
-    local position = redis.call('HGET', T .. 't:' .. id, 'position')
-    if position then return {0, tonumber(position)} end
+-- How many more a tier takes; looked up once a run.
+local room = {}
+local function takes(lane)
+  if room[lane] == nil then
+    local limit = tonumber(call('HGET', T .. 'cfg', 'depth:' .. lane) or ARGV[5])
+    room[lane] = {limit = limit, left = limit - tonumber(call('HGET', T .. 'n', lane) or 0)}
+    if limit == 0 then room[lane].left = math.huge end
   end
-  if redis.call('EXISTS', T .. 'b:' .. id) == 1 then return {0, 0} end
-  if dedup > 0 and redis.call('EXISTS', T .. 'dd:' .. id) == 1 then return {0, 0} end
-  local body = table.concat({int(us), wait > 0 and int(now + wait) or '0', within > 0 and int(now + within) or '0', rest}, US)
-  local entry = parse(body)
-  if not entry then return redis.error_reply('ERR malformed entry') end
-  redis.call('SET', T .. 'b:' .. id, body)
-  local position = push(entry, id, false)
-  if dedup > 0 then redis.call('SET', T .. 'dd:' .. id, '1', 'PX', dedup) end
-  if kind ~= '' then
-    redis.call('HSET', T .. 't:' .. id, 'type', kind, 'tenant', entry.tenant, 'tier', entry.tier, 'session', session,
-      'context', entry.middle, 'queue', queue_name(entry.middle, entry.lane), 'position', position, 'status', 'pending',
-      'attempts', 0, 'created_at', int(now), 'events', event('queued', 0))
-    local index = T .. 'ti:' .. entry.tenant
-    redis.call('ZADD', index, now, id)
-    redis.call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * kept)
-    redis.call('PEXPIRE', index, 2 * kept)
-  end
-  return {1, position}
+  return room[lane].left > 0
 end
 
-for i = 3, #ARGV, 7 do
-  reply[#reply + 1] = submit(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]),
-    ARGV[i + 5], ARGV[i + 6])
+-- Puts a new action where it belongs. Returns its place, or what is full.
+local function place(id, entry, delay)
+  local lane, tenant = entry.lane, entry.tenant
+  if delay > 0 then
+    call('ZADD', T .. 'd', now + delay, id)
+    -- Whoever waits for work learns of this moment by claiming; it may be nearer than the one that they wait for.
+    woken = true
+    return 0
+  end
+  if lane == 'callbacks' then return push(entry, id, false) end
+  local holds = call('HINCRBY', WAITING, tenant, 1)
+  if most.tenant > 0 and holds > most.tenant then
+    call('HINCRBY', WAITING, tenant, -1)
+    return nil, 'tenant', most.tenant
+  end
+  local position = push(entry, id, false)
+  -- The tenant is counted already.
+  tenants_counted[tenant] = nil
+  if most.queue > 0 and position > most.queue then
+    -- Tried first and taken back: a look at the length before every push would cost the ones that fit.
+    call('RPOP', queue_key(tenant, entry.middle, lane))
+    call('HINCRBY', WAITING, tenant, -1)
+    counted[lane] = counted[lane] - 1
+    return nil, 'queue', most.queue
+  end
+  room[lane].left = room[lane].left - 1
+  return position
+end
+
+local function submit(id, body, root, seldom)
+  local delay, dedup, key_ttl, key = 0, 0, 0, nil
+  if seldom ~= '' then
+    delay, dedup, key_ttl, key = string.match(seldom, '^(%d+)\31(%d+)\31(%d+)\31(.*)$')
+    delay, dedup, key_ttl = tonumber(delay), tonumber(dedup), tonumber(key_ttl)
+  end
+  if root ~= '' then
+    local position = call('HGET', T .. 't:' .. id, 'position')
+    if position then return 0, tonumber(position), id end
+  end
+  body = string.sub(body, 1, 6) .. struct.pack('>I7', us + delay * 1000) .. string.sub(body, 7)
+  local entry = parse(body)
+  if not entry then return 3, 0, id end
+  if dedup > 0 and call('EXISTS', T .. 'dd:' .. id) == 1 then return 0, 0, id end
+  local keyed = key_ttl > 0 and T .. 'ik:' .. entry.tenant .. ':' .. key
+  if keyed then
+    local known = call('GET', keyed)
+    if known then return 0, 0, known end
+  end
+  if not call('SET', BODY .. id, body, 'NX') then return 0, 0, id end
+  local position, what, limit = nil, 'tier', 0
+  if entry.lane == 'callbacks' or takes(entry.lane) then
+    position, what, limit = place(id, entry, delay)
+  else
+    limit = room[entry.lane].limit
+  end
+  if not position then
+    call('DEL', BODY .. id)
+    return 2, limit, what
+  end
+  if dedup > 0 then call('SET', T .. 'dd:' .. id, '1', 'PX', dedup) end
+  if keyed then call('SET', keyed, id, 'PX', key_ttl) end
+  if root ~= '' then record_new(id, entry, root, position, now, kept) end
+  return 1, position, ''
+end
+
+local reply = {us}
+for i = 6, #ARGV, 4 do
+  local code, position, text = submit(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  reply[#reply + 1] = code
+  reply[#reply + 1] = position
+  reply[#reply + 1] = text
 end
 close()
 return reply

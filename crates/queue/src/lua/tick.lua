@@ -4,77 +4,119 @@
 --
 -- KEYS[1]  tag of the partition
 -- ARGV     now (0 = the server's clock), how long records are kept (ms), dead letters kept, delay after a second crash (ms),
---          most queues to look at
--- Reply    now, oldest outcome that waits in the outbox (0 = none), claimed so far, then waiting actions and mean run
---          (ms, empty = unknown) of enterprise, professional, advance, free
+--          most queues to look at, how long dead letters are kept (ms)
+-- Reply    now, oldest outcome that waits in the outbox (0 = none), actions that exist (waiting, delayed, leased), then claimed
+--          so far, waiting actions, mean run (ms, empty = unknown) and age of the oldest that was looked at (ms) of enterprise,
+--          professional, advance, free
 -- Holds    Only heads of queues are looked at, a bounded number a run, from where the last run stopped.
 
 local now = clock(ARGV[1])
 local given = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], crash_delay = tonumber(ARGV[4])}
 local budget = tonumber(ARGV[5])
 
-promote(now, 1000)
-reap(now, 1000, given)
+let_time_act(now, 1000, given)
 
 -- Tells whether the head of a queue has to go, and ends it if it waited too long.
+local oldest = {}
 local function spent(id)
   local entry = head_of(id)
   if not entry then
     -- A tombstone goes; a malformed body stays for the next claim, which buries it.
-    return redis.call('EXISTS', T .. 'b:' .. id) == 0
+    return call('EXISTS', T .. 'b:' .. id) == 0
   end
   local _, _, deadline, first = recall(id)
-  local why = nil
-  if first then
+  local why, reason = nil, call('HGET', T .. 'cx', id)
+  if reason then
+    -- Its caller gave it up; it is no dead letter.
+    why = 'cancelled'
+  elseif first then
     if deadline > 0 and now >= deadline then why = 'overdue' end
   elseif (entry.wait > 0 and now >= entry.wait) or (entry.deadline > 0 and now >= entry.deadline) then
     why = 'expired'
   end
-  if not why then return false end
-  count(entry.lane, -1)
-  finish(id, entry, why, now, given)
+  if not why then
+    oldest[entry.lane] = math.max(oldest[entry.lane] or 0, now - math.floor(entry.enqueued / 1000))
+    return false
+  end
+  count(entry.lane, entry.tenant, -1)
+  finish(id, entry, why, now, {result_ttl = given.result_ttl, keep = given.keep, reason = reason or ''})
   return true
 end
 
 local function look_at(lane, tenant, middle)
   local key = queue_key(tenant, middle, lane)
-  local id = redis.call('LINDEX', key, 0)
+  local id = call('LINDEX', key, 0)
   while id and budget > 0 and spent(id) do
     budget = budget - 1
-    redis.call('LPOP', key)
-    id = redis.call('LINDEX', key, 0)
+    call('LPOP', key)
+    id = call('LINDEX', key, 0)
   end
-  if not id then redis.call('LREM', T .. 'x:' .. lane .. ':' .. tenant, 1, middle) end
+  if not id then
+    call('LREM', T .. 'x:' .. lane .. ':' .. tenant, 1, middle)
+    leave(tenant, middle, lane)
+  end
   budget = budget - 1
 end
 
+-- Looks at the heads of a tenant's queues. Returns whether nothing is left of them.
 local function look_around(lane, tenant)
   local ring = T .. 'x:' .. lane .. ':' .. tenant
-  for _ = 1, redis.call('LLEN', ring) do
+  for _ = 1, call('LLEN', ring) do
     if budget <= 0 then break end
     -- Turning the ring keeps the place for the next run, also when no claim turns it.
-    look_at(lane, tenant, redis.call('LMOVE', ring, ring, 'LEFT', 'RIGHT'))
+    look_at(lane, tenant, call('LMOVE', ring, ring, 'LEFT', 'RIGHT'))
   end
-  if redis.call('EXISTS', ring) == 0 then redis.call('ZREM', T .. 'r:' .. lane, tenant) end
+  return call('EXISTS', ring) == 0
+end
+
+-- Looks at a page of a set of tenants, from where the last run stopped.
+local function look_through(set, visit)
+  local from = tonumber(call('HGET', T .. 'v', 'scan:' .. set) or 0)
+  local members = call('ZRANGE', T .. set, from, from + 99)
+  for _, member in ipairs(members) do
+    if budget > 0 and visit(member) then call('ZREM', T .. set, member) end
+  end
+  local next_from = #members == 100 and from + 100 or 0
+  if next_from ~= from then call('HSET', T .. 'v', 'scan:' .. set, next_from) end
 end
 
 for _, lane in ipairs(LANES) do
-  local from = tonumber(redis.call('HGET', T .. 'v', 'scan:' .. lane) or 0)
-  local tenants = redis.call('ZRANGE', T .. 'r:' .. lane, from, from + 99)
-  for _, tenant in ipairs(tenants) do
-    if budget > 0 then look_around(lane, tenant) end
-  end
-  local next_from = #tenants == 100 and from + 100 or 0
-  if next_from ~= from then redis.call('HSET', T .. 'v', 'scan:' .. lane, next_from) end
+  look_through('r:' .. lane, function(tenant) return look_around(lane, tenant) end)
 end
+look_through('park', function(member)
+  local lane, tenant = string.match(member, '^([^:]+):(.+)$')
+  return look_around(lane, tenant)
+end)
 close()
 
-local oldest = redis.call('ZRANGE', T .. 'o', 0, 0, 'WITHSCORES')[2]
-local numbers = redis.call('HMGET', T .. 'n', 'claimed', 'enterprise', 'professional', 'advance', 'free', 'run:enterprise',
-  'run:professional', 'run:advance', 'run:free')
-local reply = {now, oldest and tonumber(oldest) or 0, tonumber(numbers[1] or 0)}
-for i = 2, 5 do
-  reply[#reply + 1] = tonumber(numbers[i] or 0)
-  reply[#reply + 1] = numbers[i + 4] or ''
+-- Strikes out tenants that have nothing any more, some at a time.
+for _, key in ipairs({WAITING, RUNNING}) do
+  local page = call('HSCAN', key, call('HGET', T .. 'v', 'scan:' .. key) or '0', 'COUNT', 200)
+  for i = 1, #page[2], 2 do
+    if page[2][i + 1] == '0' then call('HDEL', key, page[2][i]) end
+  end
+  call('HSET', T .. 'v', 'scan:' .. key, page[1])
 end
+local ttl = tonumber(ARGV[6])
+if ttl > 0 then call('XTRIM', T .. 'dead', 'MINID', int(math.max(0, now - ttl))) end
+
+local first = least('o')
+local fields = {}
+for i = 2, #LANES do
+  fields[#fields + 1] = 'claimed:' .. LANES[i]
+  fields[#fields + 1] = LANES[i]
+  fields[#fields + 1] = 'run:' .. LANES[i]
+end
+local numbers = call('HMGET', T .. 'n', 'callbacks', unpack(fields))
+local exist = call('ZCARD', T .. 'lease') + call('ZCARD', T .. 'd') + tonumber(numbers[1] or 0)
+local reply = {now, first or 0, 0}
+for i = 2, #LANES do
+  local base = 3 * (i - 2) + 1
+  reply[#reply + 1] = tonumber(numbers[base + 1] or 0)
+  reply[#reply + 1] = tonumber(numbers[base + 2] or 0)
+  reply[#reply + 1] = numbers[base + 3] or ''
+  reply[#reply + 1] = oldest[LANES[i]] or 0
+  exist = exist + tonumber(numbers[base + 2] or 0)
+end
+reply[3] = exist
 return reply

@@ -1,83 +1,12 @@
 //! The scripts under a clock of the test's own: leases, crashes, delays, fairness.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use action::{Domain, Tier};
-use queue::Config;
-use queue::engine::{Cancelled, End, Engine, Entry, Extended, Lane, Leased, Root, Settle, Settled};
+use action::Tier;
+use queue::engine::{Cancelled, Entry, Extended, Lane, Settle, Settled};
 
-/// Some moment; every test counts from here.
-const T0: u64 = 1_700_000_000_000;
-const KEPT: u64 = 24 * 3600 * 1000;
-
-struct Bench {
-    redis: testkit::Redis,
-    engine: Engine,
-}
-
-impl Bench {
-    async fn start() -> Self {
-        Self::start_with(Config::default()).await
-    }
-
-    async fn start_with(config: Config) -> Self {
-        let redis = testkit::Redis::start().await;
-        let connection = broker::Redis::connect(&redis.url()).await.unwrap();
-        let engine = Engine::new(connection, Domain::Execution, 0, Arc::new(config));
-        Self { redis, engine }
-    }
-
-    async fn put(&self, now: u64, entry: Entry) {
-        assert!(self.engine.submit(now, &[entry]).await.unwrap()[0].new);
-    }
-
-    async fn claim(&self, now: u64, most: usize) -> Vec<Leased> {
-        self.engine.claim(now, most).await.unwrap().leased
-    }
-
-    async fn ids(&self, now: u64, most: usize) -> Vec<String> {
-        self.claim(now, most).await.into_iter().map(|leased| leased.id).collect()
-    }
-
-    async fn settle(&self, now: u64, item: Settle) -> Settled {
-        self.engine.settle(now, &[item]).await.unwrap()[0]
-    }
-
-    async fn sound(&self) {
-        assert_eq!(self.engine.check().await.unwrap(), Vec::<String>::new());
-    }
-}
-
-fn entry(id: &str, tenant: &str, context: &str, tier: Tier) -> Entry {
-    Entry {
-        id: id.to_owned(),
-        tenant: tenant.to_owned(),
-        tier,
-        middle: context.to_owned(),
-        lane: Lane::Tier(tier),
-        patience: Some(Duration::from_mins(50)),
-        within: None,
-        budget: Some(Duration::from_mins(5)),
-        max_attempts: 5,
-        max_crashes: 3,
-        root: Some(Root { kind: "execution.agent_run".to_owned(), session: String::new() }),
-        outcome: true,
-        dedup: None,
-        payload: b"payload".to_vec(),
-    }
-}
-
-fn done(leased: &Leased) -> Settle {
-    let end = End { status: "completed", outcome: b"Ix\0".to_vec(), attempts: leased.attempt, ..End::default() };
-    Settle::Done { id: leased.id.clone(), token: leased.token, end: Box::new(end) }
-}
-
-fn retry(leased: &Leased, delay: u64) -> Settle {
-    let (id, token) = (leased.id.clone(), leased.token);
-    Settle::Retry { id, token, delay: Duration::from_millis(delay), error: Vec::new(), events: Vec::new() }
-}
+use crate::bench::{Bench, KEPT, T0, done, entry, retry};
 
 #[tokio::test]
 async fn a_settle_counts_once_and_only_under_the_lease_that_is_held() {
@@ -182,9 +111,9 @@ async fn what_waited_too_long_ends_at_the_tick_or_the_claim() {
     }
     bench.put(T0 + 3_000, Entry { patience, ..entry("d", "acme", "agent-2", Tier::Free) }).await;
     bench.engine.tick(T0 + 4_999).await.unwrap();
-    assert_eq!(bench.engine.tick(T0 + 4_999).await.unwrap().tiers[3].0, 4);
+    assert_eq!(bench.engine.tick(T0 + 4_999).await.unwrap().tiers[3].waiting, 4);
     let ticked = bench.engine.tick(T0 + 5_000).await.unwrap();
-    assert_eq!(ticked.tiers[3].0, 1);
+    assert_eq!(ticked.tiers[3].waiting, 1);
     assert!(ticked.oldest_outcome > 0);
     assert!(bench.ids(T0 + 8_000, 5).await.is_empty(), "the claim looks as well");
     assert_eq!(bench.engine.sweep(T0 + 8_000, Duration::from_secs(1), 10).await.unwrap().len(), 4);
@@ -215,7 +144,9 @@ async fn busy_tiers_share_eight_to_four_to_two_to_one_whatever_the_batch() {
         let mut shares: HashMap<String, u32> = HashMap::new();
         let mut left = 150;
         while left > 0 {
-            for id in bench.ids(T0, batch.min(left)).await {
+            let ids = bench.ids(T0, batch.min(left)).await;
+            assert!(!ids.is_empty(), "work is left");
+            for id in ids {
                 *shares.entry(id.split('-').next().unwrap().to_owned()).or_default() += 1;
                 left -= 1;
             }
@@ -268,14 +199,16 @@ async fn contexts_of_a_tenant_take_turns_and_each_is_first_come_first_served() {
             bench.put(T0, entry(&format!("{letter}{i}"), "acme", context, Tier::Free)).await;
         }
     }
-    let mut ids = Vec::new();
-    while ids.len() < 12 {
+    let mut ids: Vec<String> = Vec::new();
+    for _ in 0..3 {
         ids.extend(bench.ids(T0, 5).await);
+        let counts = ["a", "b", "c"].map(|letter| ids.iter().filter(|id| id.starts_with(letter)).count());
+        assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
     }
-    for (turn, three) in ids.chunks(3).enumerate() {
-        let mut three = three.to_vec();
-        three.sort();
-        assert_eq!(three, [format!("a{turn}"), format!("b{turn}"), format!("c{turn}")]);
+    assert_eq!(ids.len(), 12);
+    for letter in ["a", "b", "c"] {
+        let of_one: Vec<&String> = ids.iter().filter(|id| id.starts_with(letter)).collect();
+        assert!(of_one.is_sorted(), "{of_one:?}");
     }
     bench.sound().await;
 }
@@ -338,7 +271,7 @@ async fn a_repetition_is_recognised_after_the_end_where_it_was_asked_for() {
     bench.put(T0, callback.clone()).await;
     let leased = bench.claim(T0, 1).await.remove(0);
     assert_eq!(bench.settle(T0, done(&leased)).await, Settled::Ok);
-    assert!(!bench.engine.submit(T0, &[callback]).await.unwrap()[0].new);
+    assert!(!bench.engine.submit(T0, &[callback]).await.unwrap().remove(0).unwrap().new);
     bench.sound().await;
 }
 
@@ -366,4 +299,21 @@ async fn only_a_token_wakes_and_there_is_never_more_than_one() {
     assert_eq!(tokens(), "1", "work is left: the next worker is woken");
     assert_eq!(bench.ids(T0, 3).await.len(), 2);
     assert_eq!(tokens(), "0", "nothing is left to wake for");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_work_is_woken_to_learn_of_what_is_put_off() {
+    let bench = Bench::start().await;
+    let tokens = || bench.redis.command(&["LLEN", "{nq:execution:0}:wake"]);
+    bench.put(T0, entry("a", "acme", "agent-1", Tier::Free)).await;
+    let leased = bench.claim(T0, 5).await.remove(0);
+    assert_eq!(tokens(), "0");
+    // It may be due before the moment until which the others wait.
+    assert_eq!(bench.settle(T0, retry(&leased, 50)).await, Settled::Ok);
+    assert_eq!(tokens(), "1");
+    assert!(bench.claim(T0, 5).await.is_empty());
+    assert_eq!(tokens(), "0");
+    let delay = Some(Duration::from_millis(50));
+    bench.put(T0, Entry { delay, ..entry("b", "acme", "agent-1", Tier::Free) }).await;
+    assert_eq!(tokens(), "1");
 }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action::{Action, Domain, ExecutionContext, Status, TaskId, TenantId, Tier};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proto::action::v1::Callback;
 use proto::query::v1::{SearchPassages, SearchPassagesResult};
 use proto::task::v1::Task;
@@ -125,4 +127,14 @@ pub(crate) fn searcher(queue: &Queue, slots: usize) -> Worker {
 
 pub(crate) fn names(task: &Task) -> Vec<String> {
     task.events.iter().map(|event| event.name.clone()).collect()
+}
+
+/// The id of an action as it stands in keys.
+pub(crate) fn entry_id(action: &Action) -> String {
+    URL_SAFE_NO_PAD.encode(action.id.as_bytes())
+}
+
+/// The key of the body of a search.
+pub(crate) fn body_of(action: &Action) -> String {
+    format!("{{nq:query:0}}:b:{}", entry_id(action))
 }

@@ -142,7 +142,7 @@ async fn an_outcome_that_was_not_handed_over_is_found_by_others() {
     // The script alone, as if its process had died between the end of the task and handing its outcome over.
     let connection = broker::Redis::connect(&setup.redis.url()).await.unwrap();
     let engine = Engine::new(connection, Domain::Query, 0, Arc::new(quick()));
-    let answer = engine.cancel(0, &action.id.to_string(), Some("acme"), "enough").await.unwrap();
+    let answer = engine.cancel(0, &crate::setup::entry_id(&action), Some("acme"), "enough").await.unwrap();
     assert_eq!(answer, Cancelled::Done);
     let outcomes = setup.collect();
     testkit::eventually(PATIENCE, || async { outcomes.lock().unwrap().len() == 1 }).await;

@@ -9,7 +9,7 @@ use fault::{Failure, reason};
 use proto::query::v1::{GenerateAnswer, SearchPassages, SearchPassagesResult};
 use queue::{Config, Queue, Worker};
 
-use crate::setup::{PATIENCE, Setup, names, quick, search, searcher, tenant};
+use crate::setup::{PATIENCE, Setup, body_of, names, quick, search, searcher, tenant};
 
 type Answered = Result<SearchPassagesResult, Failure>;
 
@@ -75,7 +75,7 @@ async fn attempts_are_bounded_and_what_used_them_up_lies_in_the_dead_letters() {
     let task = setup.ended(&acme, action.task).await;
     assert_eq!((task.status(), task.attempts, runs.load(Ordering::SeqCst)), (Status::Failed, 3, 3));
     assert_eq!(task.error.unwrap().reason, "UNAVAILABLE");
-    let (letters, next) = setup.queue.dead_letters(Domain::Query, 10, "").await.unwrap();
+    let (letters, next) = setup.queue.dead_letters(Domain::Query, &queue::Letters::ALL, 10, "").await.unwrap();
     assert_eq!((letters.len(), next.as_str()), (1, ""));
     assert_eq!((letters[0].why.as_str(), letters[0].attempts), ("exhausted", 3));
     assert_eq!(letters[0].queue_name, "query:agent-1:enterprise");
@@ -171,7 +171,7 @@ async fn a_task_that_no_worker_takes_expires_with_a_callback() {
     assert_eq!(task.error.unwrap().reason, "QUEUE_TIMEOUT");
     testkit::eventually(PATIENCE, || async { outcomes.lock().unwrap().len() == 1 }).await;
     assert_eq!(outcomes.lock().unwrap()[0].status(), Status::Timeout);
-    let (letters, _) = setup.queue.dead_letters(Domain::Query, 10, "").await.unwrap();
+    let (letters, _) = setup.queue.dead_letters(Domain::Query, &queue::Letters::ALL, 10, "").await.unwrap();
     assert_eq!(letters[0].why, "expired");
     setup.finish().await;
 }
@@ -216,7 +216,7 @@ async fn an_action_without_a_handler_is_refused_and_the_worker_goes_on() {
     assert_eq!((task.status(), task.error.unwrap().reason.as_str()), (Status::Failed, "UNKNOWN_ACTION_TYPE"));
     let task = setup.ended(&acme, garbled.task).await;
     assert_eq!((task.status(), task.error.unwrap().reason.as_str()), (Status::Failed, "PAYLOAD_MISMATCH"));
-    let (letters, _) = setup.queue.dead_letters(Domain::Query, 10, "").await.unwrap();
+    let (letters, _) = setup.queue.dead_letters(Domain::Query, &queue::Letters::ALL, 10, "").await.unwrap();
     let why: Vec<&str> = letters.iter().map(|letter| letter.why.as_str()).collect();
     assert_eq!(why, ["rejected", "malformed"]);
     testkit::eventually(PATIENCE, || async { outcomes.lock().unwrap().len() == 3 }).await;
@@ -234,8 +234,8 @@ async fn entries_that_nobody_can_read_are_buried_with_their_bytes() {
     let third = search(&acme, Tier::Free, "3");
     setup.queue.submit(third.clone()).await.unwrap();
     // One without a header, one whose payload behind the header is no action.
-    setup.redis.command(&["SET", &format!("{{nq:query:0}}:b:{}", first.id), "nonsense"]);
-    let key = format!("{{nq:query:0}}:b:{}", second.id);
+    setup.redis.command(&["SET", &body_of(&first), "nonsense"]);
+    let key = body_of(&second);
     let length = setup.redis.command(&["STRLEN", &key]).parse::<usize>().unwrap();
     setup.redis.command(&["SETRANGE", &key, &(length - 40).to_string(), &"\u{7f}".repeat(40)]);
     setup.run(searcher(&setup.queue, 1));
@@ -243,7 +243,7 @@ async fn entries_that_nobody_can_read_are_buried_with_their_bytes() {
     assert_eq!(setup.ended(&acme, second.task).await.status(), Status::Failed);
     let task = setup.ended(&acme, first.task).await;
     assert_eq!((task.status(), task.error.unwrap().reason.as_str()), (Status::Failed, "PAYLOAD_MISMATCH"));
-    let (letters, _) = setup.queue.dead_letters(Domain::Query, 10, "").await.unwrap();
+    let (letters, _) = setup.queue.dead_letters(Domain::Query, &queue::Letters::ALL, 10, "").await.unwrap();
     assert_eq!(letters.len(), 2);
     assert!(letters.iter().all(|letter| letter.why == "malformed"));
     assert!(setup.redis.command(&["XRANGE", "{nq:query:0}:dead", "-", "+"]).contains("nonsense"));

@@ -5,6 +5,9 @@
 //! | `nooble_queue_enqueued_total`, `nooble_queue_claimed_total` | `domain`, `tier` | [`queue`] |
 //! | `nooble_queue_settled_total` | `domain`, `tier`, `outcome` | [`queue`] |
 //! | `nooble_queue_wait_seconds`, `nooble_queue_run_seconds` | `domain`, `tier` | [`queue`] |
+//! | `nooble_queue_refused_total` | `domain`, `tier` | [`queue`] |
+//! | `nooble_queue_replies_dropped_total` | `domain` | [`queue`] |
+//! | `nooble_queue_waiting`, `nooble_queue_oldest_seconds` | `domain`, `tier` | [`queue`] |
 //! | `nooble_queue_script_seconds` | `script` | [`queue`] |
 //! | `http_server_request_duration_seconds` | `http_request_method`, `http_route`, `http_response_status_code` | [`http`] |
 //! | `http_server_active_requests` | | [`http`] |

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 
 use super::{counter, in_seconds, seconds, with};
 
@@ -14,6 +14,10 @@ pub(super) struct Instruments {
     wait: Histogram<f64>,
     run: Histogram<f64>,
     script: Histogram<f64>,
+    refused: Counter<u64>,
+    replies_dropped: Counter<u64>,
+    waiting: Gauge<u64>,
+    oldest: Gauge<f64>,
 }
 
 impl Instruments {
@@ -25,6 +29,14 @@ impl Instruments {
             wait: seconds(meter, "nooble_queue_wait", "From becoming visible to the claim"),
             run: seconds(meter, "nooble_queue_run", "From the claim to the settling"),
             script: seconds(meter, "nooble_queue_script", "Round trip of a script to Redis"),
+            refused: counter(meter, "nooble_queue_refused", "Actions that a full queue, tenant or tier refused"),
+            replies_dropped: counter(meter, "nooble_queue_replies_dropped", "Replies whose inbox nobody reads"),
+            waiting: meter.u64_gauge("nooble_queue_waiting").with_description("Actions that wait").build(),
+            oldest: meter
+                .f64_gauge("nooble_queue_oldest")
+                .with_unit("s")
+                .with_description("Age of the oldest waiting action that was looked at")
+                .build(),
         }
     }
 }
@@ -53,6 +65,24 @@ pub fn wait(domain: &'static str, tier: &'static str, waited: Duration) {
 /// Records how long a delivery ran until it was settled.
 pub fn run(domain: &'static str, tier: &'static str, ran: Duration) {
     with(|all| all.queue.run.record(in_seconds(ran), &labels(domain, tier)));
+}
+
+/// Counts an action that was refused because something was full.
+pub fn refused(domain: &'static str, tier: &'static str) {
+    with(|all| all.queue.refused.add(1, &labels(domain, tier)));
+}
+
+/// Counts a reply that nobody awaits any more.
+pub fn reply_dropped(domain: &'static str) {
+    with(|all| all.queue.replies_dropped.add(1, &[KeyValue::new("domain", domain)]));
+}
+
+/// Shows how many actions wait, and how old the oldest is.
+pub fn depth(domain: &'static str, tier: &'static str, waiting: u64, oldest: Duration) {
+    with(|all| {
+        all.queue.waiting.record(waiting, &labels(domain, tier));
+        all.queue.oldest.record(in_seconds(oldest), &labels(domain, tier));
+    });
 }
 
 /// Records the round trip of a script.
