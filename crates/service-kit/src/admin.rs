@@ -10,6 +10,9 @@
 //! | `/metrics/overview` | health, and how much waits, runs and is dead by domain |
 //! | `/metrics/queues` | what each queue holds, by tier |
 //! | `/metrics/system` | waiting actions by domain and tier |
+//!
+//! Beside the counts stands what tells trouble: the age of the oldest waiting action, claims, parked tenants, pauses, and the
+//! mean run. Ages and runs are seconds, and null where there is none.
 
 mod view;
 

@@ -33,10 +33,11 @@ const WAITING: &str = "/nooble.task.v1.TaskService/WaitTask";
 
 /// Methods that may take longer than the default: streams, and the one that waits by contract. A test compares the list
 /// with the streams of the contract.
-pub(crate) const LONG_METHODS: [&str; 7] = [
+pub(crate) const LONG_METHODS: [&str; 8] = [
     "/nooble.orchestrator.v1.OrchestratorService/Connect",
     "/nooble.ingestion.v1.IngestionService/UploadDocument",
     "/nooble.task.v1.TaskService/WatchTask",
+    "/nooble.queue.v1.QueueService/Work",
     WAITING,
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

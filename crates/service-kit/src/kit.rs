@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::Tier;
+use action::{Domain, Tier};
 use fault::{Failure, Fault};
-use queue::Queue;
+use queue::{Durability, Limits, Queue, Sharing};
 use quota::{Quota, Tiers};
 use session::Sessions;
 
 use crate::config::Settings;
 use crate::identity::{PROOF, ResolverConfig};
+use crate::queue_service::SILENCE;
 use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
 /// A key that can be guessed lets everybody in.
@@ -43,6 +44,8 @@ pub struct KitConfig {
     pub resolver: ResolverConfig,
     /// How long a stream of a caller from outside lasts until the caller must prove itself again.
     pub proof: Duration,
+    /// How long a worker from outside may say nothing until it counts as gone.
+    pub silence: Duration,
 }
 
 impl KitConfig {
@@ -66,6 +69,7 @@ impl KitConfig {
             admission: AdmissionConfig::read(settings),
             resolver: ResolverConfig::default(),
             proof: PROOF,
+            silence: SILENCE,
         }
     }
 }
@@ -82,6 +86,14 @@ fn read_queue(settings: &mut Settings, tiers: &Tiers) -> queue::Config {
     let default = queue::Config::default();
     let second = Duration::from_secs(1);
     let budget = |tier| tiers.of(tier).timeout;
+    let modes = [("fast", Durability::Fast), ("replicated", Durability::Replicated), ("fsync", Durability::Fsync)];
+    let durability = settings.choose("QUEUE_DURABILITY", "fast", &modes);
+    let general = modes.iter().find(|(_, mode)| *mode == durability).map_or("fast", |(word, _)| *word);
+    let durability_of = Domain::ALL.into_iter().map(|domain| {
+        let name = format!("QUEUE_DURABILITY_{}", domain.as_str().to_uppercase());
+        (domain, settings.choose(&name, general, &modes))
+    });
+    let durability_of = durability_of.collect();
     queue::Config {
         lease: settings.get_in("QUEUE_LEASE", default.lease, 2 * second..),
         max_attempts: settings.get_in("QUEUE_MAX_ATTEMPTS", default.max_attempts, 1..=100),
@@ -89,9 +101,29 @@ fn read_queue(settings: &mut Settings, tiers: &Tiers) -> queue::Config {
         result_ttl: settings.get_in("QUEUE_RESULT_TTL", default.result_ttl, 60 * second..),
         retry_base: settings.get("QUEUE_RETRY_BASE", default.retry_base),
         retry_cap: settings.get("QUEUE_RETRY_CAP", default.retry_cap),
+        dead_letter_ttl: settings.get_in("QUEUE_DEAD_LETTER_TTL", default.dead_letter_ttl, 60 * second..),
+        durability,
+        durability_of,
+        limits: read_limits(settings, &default.limits),
         budgets: Tier::ALL.map(budget),
-        grace: crate::host::read_grace(settings).mul_f32(crate::host::WORKERS_SHARE),
+        // A little less than the host waits for workers, so that giving back what is left is still waited for.
+        grace: crate::host::read_grace(settings).mul_f32(0.8 * crate::host::WORKERS_SHARE),
         ..default
+    }
+}
+
+/// What is set at run time goes before all of this.
+fn read_limits(settings: &mut Settings, default: &Limits) -> Limits {
+    let words = [("weighted", Sharing::Weighted), ("strict", Sharing::Strict)];
+    Limits {
+        sharing: settings.choose("QUEUE_SHARING", "weighted", &words),
+        reserve: settings.get_in("QUEUE_RESERVE_PERCENT", default.reserve, 0..=100),
+        quantum: settings.get_in("QUEUE_QUANTUM", default.quantum, 1..=64),
+        tenant_in_flight: settings.get("QUEUE_TENANT_IN_FLIGHT", default.tenant_in_flight),
+        queue_depth: settings.get("QUEUE_DEPTH", default.queue_depth),
+        tenant_depth: settings.get("QUEUE_TENANT_DEPTH", default.tenant_depth),
+        tier_depth: settings.get("QUEUE_TIER_DEPTH", default.tier_depth),
+        ..default.clone()
     }
 }
 
@@ -152,6 +184,10 @@ pub struct Kit {
     pub resolver: Resolver,
     /// How long a stream of a caller from outside lasts, see [`while_proved`](crate::identity::while_proved).
     pub proof: Duration,
+    /// How long a worker from outside may say nothing until it counts as gone.
+    pub silence: Duration,
+    /// How long what is leased may take when the process shuts down, before it is given back.
+    pub grace: Duration,
     /// Where databases, objects and keys lie.
     pub data_dir: PathBuf,
     /// How well the process is.
@@ -168,6 +204,7 @@ impl Kit {
         let url = config.redis_url.as_deref().ok_or_else(|| missing("REDIS_URL"))?;
         let signer = Signer::new(key);
         let redis = broker::Redis::connect(url).await?;
+        let grace = config.queue.grace;
         let queue = Queue::start(redis.clone(), config.queue).await?;
         let sessions = Sessions::start(redis.clone(), config.session).await?;
         let tiers = Arc::new(config.tiers);
@@ -178,6 +215,8 @@ impl Kit {
             resolver: Resolver::new(peers.clone(), &config.resolver),
             service: config.service.into(),
             proof: config.proof,
+            silence: config.silence,
+            grace,
             data_dir: config.data_dir,
             health: Health::default(),
             tasks: Tasks::default(),

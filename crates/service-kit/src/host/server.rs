@@ -82,11 +82,14 @@ struct Assembly {
 
 fn assemble(services: Vec<Service>, part: Part, kit: &Kit) -> Result<Assembly, Error> {
     let mut routes = Routes::default().add_service(kit.health.server());
-    let (mut served, mut workers, mut domains) = (vec![HEALTH_SERVICE], Vec::new(), Vec::new());
+    let (mut served, mut workers, mut domains) = (vec![HEALTH_SERVICE], Vec::<Work>::new(), Vec::new());
     if part.serves() {
+        let desks = queue_service::Desks::new(kit);
         routes = routes
             .add_service(task_service::TaskFacade::server(kit))
-            .add_service(queue_service::QueueFacade::server(kit.queue.clone()));
+            .add_service(queue_service::QueueFacade::server(kit, desks.clone()));
+        // What is leased to workers from outside ends with the workers of the process.
+        workers.push(Box::new(move |claiming| Box::pin(desks.run(claiming))));
         for name in [TASK_SERVICE, QUEUE_SERVICE] {
             kit.health.watch(name, true, || true);
             served.push(name);

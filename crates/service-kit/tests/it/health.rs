@@ -56,13 +56,21 @@ async fn the_admin_port_answers_probes_and_shows_the_queues_without_a_credential
     let (status, overview) = mesh.admin("/metrics/overview").await;
     let overview: serde_json::Value = serde_json::from_str(&overview).unwrap();
     assert_eq!((status, &overview["redis"]), (200, &true.into()));
-    assert_eq!(overview["domains"]["management"]["waiting"], 0);
+    let management = &overview["domains"]["management"];
+    assert_eq!(
+        (&management["waiting"], &management["claimed"], &management["paused"]),
+        (&0.into(), &0.into(), &false.into())
+    );
     let (_, system) = mesh.admin("/metrics/system").await;
     let system: serde_json::Value = serde_json::from_str(&system).unwrap();
     assert_eq!(system["management"]["tiers"]["enterprise"]["items"], 0);
+    assert_eq!(system["management"]["oldest_seconds"], serde_json::Value::Null);
     let (_, queues) = mesh.admin("/metrics/queues").await;
     let queues: serde_json::Value = serde_json::from_str(&queues).unwrap();
-    assert_eq!(queues["management"]["free"]["rate_limit"], 10);
+    let free = &queues["management"]["free"];
+    assert_eq!((&free["rate_limit"], &free["queue_count"], &free["total_items"]), (&10.into(), &0.into(), &0.into()));
+    assert_eq!((&free["parked"], &free["paused"]), (&0.into(), &false.into()));
+    assert!(free["oldest_seconds"].is_null() && free["mean_run_seconds"].is_null(), "{free}");
     assert_eq!(mesh.admin("/other").await.0, 404);
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action::Domain;
 use fault::{Failure, reason};
 use proto::management::v1 as wire;
 use proto::management::v1::management_service_server::ManagementService;
@@ -60,12 +61,14 @@ impl ManagementService for Management {
         self.resolved.fetch_add(1, Ordering::Relaxed);
         self.enter(&request).await?.inside()?;
         let credential = request.into_inner().credential;
-        let (tenant, scope) = match credential.as_str() {
-            "nbl_tenant_key" => (Some(tenant()), Scope::Tenant),
-            "nbl_admin_key" => (None, Scope::Admin),
+        let worker = vec![Scope::Worker(Domain::Embedding), Scope::Worker(Domain::Query)];
+        let (tenant, scopes) = match credential.as_str() {
+            "nbl_tenant_key" => (Some(tenant()), vec![Scope::Tenant]),
+            "nbl_admin_key" => (None, vec![Scope::Admin]),
+            "nbl_worker_key" => (None, worker),
             _ => return Err(Failure::new(&reason::CREDENTIAL_INVALID, "unknown").into()),
         };
-        let scopes = vec![scope.to_string()];
+        let scopes = scopes.iter().map(ToString::to_string).collect();
         Ok(Response::new(wire::ResolveCredentialResponse { tenant, scopes, key_id: "key".to_owned() }))
     }
 
