@@ -1,10 +1,10 @@
-//! `nooble bench`: measures a running product through its own edge, and prints figures; it judges nothing.
+//! `nooble bench`: measures a running product through its own edge, or the queues against other queues.
 
 mod chat;
 
 use anyhow::Result;
 
-/// Measures a running product.
+/// Measures the product.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -15,6 +15,8 @@ pub(crate) struct Bench {
 enum Command {
     /// One chat after the other: from POST to the final frame, and where the time goes.
     Chat(chat::Chat),
+    /// Our queues and others on the same work in the same run, on a Redis of its own.
+    Queue(Box<::bench::cli::Queue>),
 }
 
 impl Bench {
@@ -22,6 +24,7 @@ impl Bench {
     pub(crate) async fn run(self) -> Result<()> {
         match self.command {
             Command::Chat(chat) => chat.run().await,
+            Command::Queue(queue) => queue.run().await,
         }
     }
 }

@@ -5,7 +5,9 @@ mod bench;
 mod broker;
 mod chat;
 mod client;
+mod contract_json;
 mod demo;
+mod dlq;
 mod doctor;
 mod mesh;
 mod models;
@@ -14,6 +16,7 @@ mod roles;
 mod run;
 mod serve;
 mod settings;
+mod span;
 mod task;
 mod up;
 
@@ -40,8 +43,10 @@ enum Command {
     Chat(chat::Chat),
     /// Show, watch or cancel a task.
     Task(task::Task),
-    /// Show what the queues hold.
+    /// Show and operate the queues.
     Queue(queue::Queue),
+    /// Show, replay or delete dead letters.
+    Dlq(dlq::Dlq),
     /// Make tenants, keys, agents and collections.
     #[command(flatten)]
     Admin(admin::Admin),
@@ -49,7 +54,7 @@ enum Command {
     Demo(demo::Show),
     /// Check an installation and say what to do about it.
     Doctor(doctor::Doctor),
-    /// Measure a running product.
+    /// Measure the product.
     Bench(bench::Bench),
     /// Keep the managed Redis while the parent lives; started by `up`.
     #[command(hide = true)]
@@ -60,6 +65,14 @@ enum Command {
         /// Folder of its data.
         #[arg(long)]
         folder: PathBuf,
+    },
+    /// Do one scenario of the queue benchmark; started by `bench queue`.
+    #[command(hide = true)]
+    BenchPart {
+        /// What to do.
+        scenario: String,
+        /// Its numbers, as JSON.
+        numbers: String,
     },
     /// Read one document and end; started by ingestion.
     #[command(hide = true)]
@@ -100,11 +113,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => Box::pin(serve.run()).await,
             Command::Chat(chat) => chat.run().await,
             Command::Task(task) => task.run().await,
-            Command::Queue(queue) => queue.run().await,
+            Command::Queue(queue) => Box::pin(queue.run()).await,
+            Command::Dlq(dlq) => dlq.run().await,
             Command::Admin(admin) => admin.run().await,
             Command::Demo(show) => show.run(),
             Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,
+            Command::BenchPart { scenario, numbers } => ::bench::part::run(&scenario, &numbers).await,
             Command::RedisGuard { .. } | Command::ReadDocument { .. } => {
                 unreachable!("handled before the runtime was made")
             }

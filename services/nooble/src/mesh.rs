@@ -1,9 +1,12 @@
 //! Talking to a running Nooble as its operators and backend teams do: gRPC with a key.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use proto::queue::v1::queue_service_client::QueueServiceClient;
+use serde_json::Value;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -14,9 +17,9 @@ use crate::client::DemoFile;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Where to reach the mesh, and as whom.
+/// Where to reach the mesh, with the operator's key or another one.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Access {
+pub(crate) struct Operator {
     /// `host:port` of a gRPC port.
     #[arg(long, default_value = "127.0.0.1:50051")]
     pub(crate) grpc: String,
@@ -26,12 +29,19 @@ pub(crate) struct Access {
     /// Where `nooble up` keeps its data.
     #[arg(long, default_value = ".nooble")]
     pub(crate) data_dir: PathBuf,
-    /// Act as the demo tenant of this tier instead.
-    #[arg(long, conflicts_with = "key_file")]
-    pub(crate) tier: Option<String>,
     /// Answer in JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where to reach the mesh, and as whom.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Access {
+    #[command(flatten)]
+    operator: Operator,
+    /// Act as the demo tenant of this tier instead.
+    #[arg(long, conflicts_with = "key_file")]
+    tier: Option<String>,
 }
 
 /// A channel whose every call carries a key.
@@ -49,17 +59,38 @@ impl Interceptor for Key {
     }
 }
 
-impl Access {
+impl Operator {
     /// Connects with the key that the arguments name.
     pub(crate) async fn connect(&self) -> Result<Keyed> {
-        if let Some(tier) = &self.tier {
-            let demo = DemoFile::read(&self.data_dir)?;
-            return connect(&demo.grpc, &demo.tenant(tier)?.api_key).await;
-        }
         let file = self.key_file.clone().unwrap_or_else(|| admin_key(&self.data_dir));
         let key = std::fs::read_to_string(&file).with_context(|| format!("read the key in {}", file.display()))?;
         connect(&self.grpc, key.trim()).await
     }
+
+    /// Connects to the service that operates the queues.
+    pub(crate) async fn queues(&self) -> Result<QueueServiceClient<Keyed>> {
+        Ok(QueueServiceClient::new(self.connect().await?))
+    }
+}
+
+impl Access {
+    /// Connects with the key that the arguments name.
+    pub(crate) async fn connect(&self) -> Result<Keyed> {
+        let Some(tier) = &self.tier else { return self.operator.connect().await };
+        let demo = DemoFile::read(&self.operator.data_dir)?;
+        connect(&demo.grpc, &demo.tenant(tier)?.api_key).await
+    }
+
+    /// Tells whether the answer shall be JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.operator.json
+    }
+}
+
+/// Prints one JSON document.
+pub(crate) fn print_json(document: &Value) -> Result<()> {
+    writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(document)?)?;
+    Ok(())
 }
 
 /// Connects to a gRPC port with a key.

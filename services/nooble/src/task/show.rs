@@ -5,8 +5,10 @@ use std::io::Write as _;
 use anyhow::Result;
 use proto::action::v1::{Status, TaskEvent};
 use proto::task::v1::frame::Body;
-use proto::task::v1::{Frame, Task};
+use proto::task::v1::{Frame, Task, WatchTaskResponse};
 use serde_json::{Value, json};
+
+use crate::contract_json;
 
 /// Prints one line about a task.
 pub(super) fn line(task: &Task) -> Result<()> {
@@ -51,6 +53,28 @@ pub(super) fn frame(frame: &Frame) -> Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// Prints one message of a watched task as one line of JSON: the task, a frame, or both.
+pub(super) fn message(message: &WatchTaskResponse) -> Result<()> {
+    let mut line = serde_json::Map::new();
+    if let Some(task) = &message.task {
+        line.insert("task".to_owned(), task_json(task));
+    }
+    if let Some(frame) = &message.frame {
+        line.insert("frame".to_owned(), contract_json::show(frame)?);
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", Value::Object(line))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Reads the word for a status.
+pub(super) fn status(text: &str) -> Result<Status, String> {
+    let known = Status::from_str_name(&format!("STATUS_{}", text.to_uppercase()));
+    let known = known.filter(|status| *status != Status::Unspecified);
+    known.ok_or_else(|| "a status is pending, running, completed, failed, timeout or cancelled".to_owned())
 }
 
 /// Returns a task as JSON.
