@@ -3,7 +3,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/npm/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up demo check test breaking bench codegen clean
+.PHONY: help setup build up demo check test breaking bench bench-queue codegen clean
 
 help: ## Show these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,9 +40,14 @@ test: ## Install what is missing and run every check and every test
 	@echo "==> building the tests"
 	@cargo build --quiet --workspace --bins
 	@deploy/test.sh
+	@echo "==> breaking the scripts of the queue"
+	@cargo xtask mutate
 
 bench: build ## Measure a chat, hop by hop
 	@target/release/nooble bench chat
+
+bench-queue: build ## Measure the queues against others, and write bench/ with tables and a chart
+	@target/release/nooble bench queue --out bench
 
 codegen: ## Write the generated protobuf code again
 	@cargo xtask codegen

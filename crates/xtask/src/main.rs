@@ -1,7 +1,8 @@
 //! Chores of the repository: `cargo xtask codegen` writes the generated protobuf code, `cargo xtask tidy` checks the rules
-//! that no compiler knows.
+//! that no compiler knows, `cargo xtask mutate` breaks the queue's scripts to see whether the tests notice.
 
 mod codegen;
+mod mutate;
 mod tidy;
 
 use std::path::Path;
@@ -24,7 +25,8 @@ fn run(chore: Option<&str>) -> Result<()> {
     match chore {
         Some("codegen") => codegen::write(),
         Some("tidy") => tidy::check(),
-        _ => bail!("usage: cargo xtask codegen | tidy"),
+        Some("mutate") => mutate::check(),
+        _ => bail!("usage: cargo xtask codegen | tidy | mutate"),
     }
 }
 
