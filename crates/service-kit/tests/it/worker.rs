@@ -1,5 +1,6 @@
 //! A worker from outside, and work for it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use action::{Action, AgentId, ExecutionContext, Status, Tier};
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     wire: JoinHandle<()>,
     say: Option<mpsc::UnboundedSender<wire::WorkRequest>>,
     answers: tonic::Streaming<wire::WorkResponse>,
+    overheard: VecDeque<Told>,
 }
 
 impl Worker {
@@ -44,7 +46,7 @@ impl Worker {
         });
         let channel = Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
         let answers = QueueServiceClient::new(channel).work(call).await.unwrap().into_inner();
-        Self { wire, say: Some(say), answers }
+        Self { wire, say: Some(say), answers, overheard: VecDeque::new() }
     }
 
     /// Opens a stream of the domain of embeddings.
@@ -72,6 +74,13 @@ impl Worker {
 
     /// Returns what it is told next; nothing at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Told>, tonic::Status> {
+        if let Some(told) = self.overheard.pop_front() {
+            return Ok(Some(told));
+        }
+        self.receive().await
+    }
+
+    async fn receive(&mut self) -> Result<Option<Told>, tonic::Status> {
         let answer = tokio::time::timeout(PATIENCE, self.answers.message()).await.unwrap()?;
         Ok(answer.map(|answer| answer.message.unwrap()))
     }
@@ -107,8 +116,11 @@ impl Worker {
         let settle = wire::Settle { lease_id: leased.lease_id, fence, verdict: Some(verdict) };
         self.say(Say::Settle(settle));
         loop {
-            if let Some(Told::Settled(settled)) = self.next().await.unwrap() {
-                return settled;
+            match self.receive().await.unwrap() {
+                Some(Told::Settled(settled)) => return settled,
+                // What is leased may come before the answer to what made room for it.
+                Some(other) => self.overheard.push_back(other),
+                None => panic!("the stream ended before it answered"),
             }
         }
     }
