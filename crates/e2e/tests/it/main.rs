@@ -6,6 +6,7 @@ mod contract;
 mod crash;
 mod provider;
 mod start;
+mod tenants;
 mod trace;
 mod trouble;
 
