@@ -44,7 +44,8 @@ impl Managed {
             .spawn()
             .context("start the guard of the managed Redis")?;
         let end = Instant::now() + PATIENCE;
-        while !server::answers(&files.socket) {
+        // What answers before the guard has taken over is the server of a predecessor, on its way out.
+        while !(files.are_held_by(guard.id()) && server::answers(&files.socket)) {
             if let Some(status) = guard.try_wait()? {
                 bail!("the managed Redis did not start ({status}); see {}", files.log.display());
             }

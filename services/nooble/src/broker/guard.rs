@@ -1,7 +1,7 @@
 //! The guard: keeps the server running while the parent lives, and ends it when the parent is gone.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Child;
 use std::sync::Arc;
@@ -45,9 +45,10 @@ pub(crate) fn run(program: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the folder's lock; waits for the guard of a predecessor that is on its way out.
+/// Takes the folder's lock and writes into it who holds it; waits for the guard of a predecessor that is on its way out.
 fn take_over(files: &Files) -> Result<File> {
-    let lock = File::create(&files.lock).with_context(|| format!("write {}", files.lock.display()))?;
+    let opened = File::options().write(true).create(true).truncate(false).open(&files.lock);
+    let mut lock = opened.with_context(|| format!("write {}", files.lock.display()))?;
     let end = Instant::now() + PREDECESSOR;
     while lock.try_lock().is_err() {
         if Instant::now() > end {
@@ -55,6 +56,8 @@ fn take_over(files: &Files) -> Result<File> {
         }
         thread::sleep(LOOK);
     }
+    lock.set_len(0)?;
+    write!(lock, "{}", std::process::id())?;
     Ok(lock)
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Files {
     pub(super) log: PathBuf,
     /// Its process id.
     pub(super) pid: PathBuf,
-    /// Held by the guard for as long as it lives.
+    /// Held by the guard for as long as it lives, with its process id in it.
     pub(super) lock: PathBuf,
 }
 
@@ -41,6 +41,11 @@ impl Files {
             lock: folder.join("guard.lock"),
             folder,
         })
+    }
+
+    /// Tells whether the guard with this process id has taken over.
+    pub(super) fn are_held_by(&self, guard: u32) -> bool {
+        fs::read_to_string(&self.lock).is_ok_and(|holder| holder == guard.to_string())
     }
 }
 
