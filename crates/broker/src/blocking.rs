@@ -4,7 +4,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Pipeline, RedisResult};
 
 use crate::cluster::View;
-use crate::{Error, Script, error};
+use crate::script::LOADS;
+use crate::{Error, Library, Script, error};
 
 /// A connection to one server that one owner uses, so that a command may wait, and so that `WAIT` and `WAITAOF` speak of
 /// what was written on it. It does not come back by itself: after an error, ask [`crate::Redis::blocking`] for another.
@@ -39,8 +40,41 @@ impl Blocking {
         keys: &[&str],
         arguments: &[Vec<u8>],
     ) -> Result<T, Error> {
-        let answer = script.run_on(&mut self.connection, keys, arguments).await;
+        let mut answer = script.run_on(&mut self.connection, keys, arguments).await;
+        for _ in 0..LOADS {
+            let (Err(error), Some(library)) = (&answer, script.library()) else { break };
+            if !error::is_unknown_function(error) {
+                break;
+            }
+            self.load(library).await?;
+            answer = script.run_on(&mut self.connection, keys, arguments).await;
+        }
         self.settle(answer)
+    }
+
+    /// Gives a library to the server.
+    pub(crate) async fn load(&mut self, library: &Library) -> Result<(), Error> {
+        let answer = library.load(&mut self.connection).await;
+        self.settle(answer)
+    }
+
+    /// Runs a command that waits, and a script right behind it: the server begins with the script as soon as the command is
+    /// over, without a round trip in between. What the command answers is of no interest. All keys must be here.
+    pub async fn run_after<T: FromRedisValue>(
+        &mut self,
+        wait: &redis::Cmd,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Vec<u8>],
+    ) -> Result<T, Error> {
+        let mut both = redis::pipe();
+        both.add_command(wait.clone()).ignore().add_command(script.call(keys, arguments));
+        match both.query_async::<(T,)>(&mut self.connection).await {
+            Err(error) if error::is_unknown_script(&error) || error::is_unknown_function(&error) => {
+                self.run(script, keys, arguments).await
+            }
+            answer => self.settle(answer.map(|(answer,)| answer)),
+        }
     }
 
     /// Passes an answer on. If the keys went elsewhere, the cluster is looked at before the next connection is opened.

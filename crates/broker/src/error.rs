@@ -64,6 +64,22 @@ pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
     has_kind(error, ServerErrorKind::NoScript)
 }
 
+/// Tells whether a server does not know a function.
+pub(crate) fn is_unknown_function(error: &RedisError) -> bool {
+    says(error, "Function not found")
+}
+
+/// Tells whether a server has the library already that it was given.
+pub(crate) fn is_known_library(error: &RedisError) -> bool {
+    says(error, "already exists")
+}
+
+/// Redis has no code for errors about functions, only words.
+fn says(error: &RedisError, words: &str) -> bool {
+    let has = |detail: Option<&str>| detail.is_some_and(|detail| detail.contains(words));
+    has(error.detail()) || of_pipeline(error).iter().any(|(_, inner)| has(inner.details()))
+}
+
 /// Returns the error inside an answer, if it is one.
 pub(crate) fn refusal(answer: &Value) -> Option<RedisError> {
     match answer {

@@ -16,8 +16,8 @@
 //! * One shared connection a server carries every command that answers at once; it comes back by itself when Redis does,
 //!   with sentinels at the master of that moment, in a cluster at the node that owns the key.
 //! * A command that blocks has a connection of its own ([`Redis::blocking`]), so that nothing waits behind it.
-//! * A script is sent by its hash, and whole to a server that does not know it, so `SCRIPT FLUSH`, restarts and failovers
-//!   are harmless.
+//! * A script is sent by its hash, and whole to a server that does not know it; a function by its name, and its library to a
+//!   server that does not have it. So `SCRIPT FLUSH`, `FUNCTION FLUSH`, restarts and failovers are harmless.
 //! * An error tells whether Redis is away or changing ([`Error::Unavailable`]) or answered no ([`Error::Refused`]).
 //! * A command is sent again only if a server said that it did not run it (`NOSCRIPT`, `MOVED`, `ASK`). What may have
 //!   happened is never repeated in secret: the caller gets [`Error::Unavailable`] and knows best.
@@ -39,5 +39,5 @@ pub use self::redis::Redis;
 pub use blocking::Blocking;
 pub use error::Error;
 pub use info::ServerInfo;
-pub use script::Script;
+pub use script::{Library, Script};
 pub use url::UrlProblem;

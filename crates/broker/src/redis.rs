@@ -7,9 +7,10 @@ use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult, ServerErrorKi
 
 use crate::cluster::{Across, Cluster};
 use crate::line::{Line, Place, Through};
+use crate::script::LOADS;
 use crate::sentinel::Sentinels;
 use crate::url::Target;
-use crate::{Blocking, Error, Script, ServerInfo, UrlProblem};
+use crate::{Blocking, Error, Script, ServerInfo, UrlProblem, error};
 
 /// A Redis: one server, the master that sentinels watch, or a cluster. Cloning is cheap; all clones share its connections.
 #[derive(Clone)]
@@ -76,11 +77,29 @@ impl Redis {
         keys: &[&str],
         arguments: &[Vec<u8>],
     ) -> Result<T, Error> {
-        let answer = match &self.home {
+        let mut answer = self.try_to_run(script, keys, arguments).await;
+        for _ in 0..LOADS {
+            let (Err(error), Some(library), Some(key)) = (&answer, script.library(), keys.first()) else { break };
+            if !error::is_unknown_function(error) {
+                break;
+            }
+            // In a cluster every server is told on its own.
+            self.blocking(key).await?.load(library).await?;
+            answer = self.try_to_run(script, keys, arguments).await;
+        }
+        self.judge(answer)
+    }
+
+    async fn try_to_run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Vec<u8>],
+    ) -> RedisResult<T> {
+        match &self.home {
             Home::Server(line) | Home::Master(line) => script.run_on(&mut Through(line), keys, arguments).await,
             Home::Cluster(cluster) => script.run_on(&mut Across(cluster), keys, arguments).await,
-        };
-        self.judge(answer)
+        }
     }
 
     /// Opens a connection of its own for commands that wait, to the server that has the key now.

@@ -143,7 +143,7 @@ async fn page(
     let homes = homes(inner, tenant);
     for part in &homes {
         let index = format!("{}ti:{tenant}", part.engine.tag());
-        // Tasks of the same millisecond are read again and left out by their ids; more than 50 of them do not happen at
+        // Tasks of the same microsecond are read again and left out by their ids; more than 50 of them do not happen at
         // the pace at which one tenant may submit.
         let most = after.map_or_else(|| "+inf".to_owned(), |after| after.created.to_string());
         let count = isize::try_from(size + 50).unwrap_or(isize::MAX);

@@ -19,7 +19,7 @@ use table::{ALL, Mutation, PROMISES};
 
 /// What is run against a broken script, the quickest first; the rest is left out once one has failed.
 const ROUNDS: &[&[&str]] = &[
-    &["limits::", "bad_input::", "scheduling::stops", "trouble::a_full_redis"],
+    &["limits::", "batches::", "bad_input::", "scheduling::stops", "trouble::a_full_redis"],
     &["model::whatever_happens_shortly", "model::whatever_happens_to"],
     &["model::whatever_happens_the", "scheduling::shares", "control::dead", "control::rules"],
 ];

@@ -4,7 +4,7 @@ use broker::{Error, Redis, Script, UrlProblem};
 use futures::StreamExt as _;
 use testkit::Cluster;
 
-use crate::support::{PATIENCE, keys, works};
+use crate::support::{PATIENCE, echo, keys, works};
 
 /// Returns a key that a node owns.
 fn key_of(cluster: &Cluster, node: usize) -> String {
@@ -32,12 +32,16 @@ async fn scripts_are_told_to_each_node_that_lost_them() {
     let cluster = Cluster::start(3, 0).await;
     let redis = Redis::connect(&cluster.url()).await.expect("the cluster is there");
     let script = Script::new("echo", "return KEYS[1]");
+    let function = echo();
     for _ in 0..2 {
         for key in keys(20) {
             let answer: String = redis.run(&script, &[&key], &[]).await.expect("the script runs");
             assert_eq!(answer, key);
+            let answer: (String, String) = redis.run(&function, &[&key], &[b"v".to_vec()]).await.expect("it runs");
+            assert_eq!(answer.0, key);
         }
         cluster.command_each(&["SCRIPT", "FLUSH"]);
+        cluster.command_each(&["FUNCTION", "FLUSH"]);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use broker::{Error, Redis, Script};
+use broker::{Error, Library, Redis, Script};
+
+use crate::support::{ECHO, echo};
 
 #[tokio::test]
 async fn a_script_survives_a_flush_of_the_servers_scripts() {
@@ -14,6 +16,43 @@ async fn a_script_survives_a_flush_of_the_servers_scripts() {
         assert_eq!(answer, ("k".to_owned(), "v".to_owned()));
         server.command(&["SCRIPT", "FLUSH"]);
     }
+}
+
+#[tokio::test]
+async fn a_function_survives_a_flush_of_the_servers_functions_also_behind_a_command_that_waits() {
+    let server = testkit::Redis::start().await;
+    let redis = Redis::connect(&server.url()).await.expect("the server is there");
+    let function = echo();
+    for _ in 0..2 {
+        let answer: (String, String) = redis.run(&function, &["k"], &[b"v".to_vec()]).await.expect("the function runs");
+        assert_eq!(answer, ("k".to_owned(), "v".to_owned()));
+        server.command(&["FUNCTION", "FLUSH"]);
+        let mut own = redis.blocking("k").await.expect("the server is there");
+        let answer: (String, String) = own.run(&function, &["k"], &[b"w".to_vec()]).await.expect("the function runs");
+        assert_eq!(answer.1, "w");
+        for flush in [false, true] {
+            if flush {
+                server.command(&["FUNCTION", "FLUSH"]);
+            }
+            server.command(&["RPUSH", "list", "1"]);
+            let mut wait = redis::cmd("BLPOP");
+            wait.arg("list").arg(1);
+            let answer: (String, String) =
+                own.run_after(&wait, &function, &["k"], &[b"x".to_vec()]).await.expect("the function runs");
+            assert_eq!(answer.1, "x");
+            assert_eq!(server.command(&["LLEN", "list"]), "0", "it has waited");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_a_library_does_not_have_is_refused() {
+    let server = testkit::Redis::start().await;
+    let redis = Redis::connect(&server.url()).await.expect("the server is there");
+    let library = Box::leak(Box::new(Library::new(ECHO.to_owned())));
+    let missing = Script::of_library("missing", library, "missing".to_owned());
+    let answer = redis.run::<()>(&missing, &["k"], &[]).await;
+    assert!(matches!(answer, Err(Error::Refused(_))), "{answer:?}");
 }
 
 #[tokio::test]

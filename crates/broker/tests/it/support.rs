@@ -5,12 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker::{Error, Redis, Script};
+use broker::{Error, Library, Redis, Script};
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 /// Long enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A library with one function, which says what it is given.
+pub(crate) const ECHO: &str = "#!lua name=echo\n\
+    redis.register_function('echo', function(keys, arguments) return {keys[1], arguments[1]} end)";
+
+/// Returns its function.
+pub(crate) fn echo() -> Script {
+    Script::of_library("echo", Box::leak(Box::new(Library::new(ECHO.to_owned()))), "echo".to_owned())
+}
 
 const SOUND: &str = "nobody panics under this lock";
 

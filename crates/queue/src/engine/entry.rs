@@ -26,7 +26,7 @@ impl Lane {
     }
 
     /// Returns its place in `LANES` of `lua/entry.lua`.
-    fn place(self) -> u8 {
+    pub(super) fn place(self) -> u8 {
         match self {
             Self::Callbacks => 1,
             Self::Tier(tier) => 1 + tier.priority(),
@@ -95,8 +95,10 @@ pub struct Root {
     pub session: String,
 }
 
-/// First byte of every body.
+/// What stands behind the first bytes of every body.
 const MAGIC: u8 = b'N';
+/// Bytes of the moment at which it became visible, which stands first.
+const DATED: usize = 7;
 /// Bytes of a header without tenant and middle.
 const FIXED: usize = 30;
 /// Longest time that five bytes of milliseconds hold.
@@ -105,6 +107,8 @@ const LONGEST: u128 = (1 << 40) - 1;
 const ROOT: u8 = 1;
 const OUTCOME: u8 = 2;
 const ORDERED: u8 = 4;
+/// Seldom given values follow in the submission; means nothing later.
+const SELDOM: u8 = 8;
 
 impl Entry {
     /// Checks that its ids may stand in keys.
@@ -119,16 +123,21 @@ impl Entry {
         100 + self.payload.len()
     }
 
-    /// Writes the 4 values that `submit.lua` reads.
+    /// Writes the values that `submit.lua` reads.
     pub(super) fn write(&self, arguments: &mut Vec<Vec<u8>>) {
-        let root = self.root.as_ref().map(|root| format!("{}\x1f{}", root.kind, root.session)).unwrap_or_default();
-        arguments.extend([self.id.clone().into_bytes(), self.body(), root.into_bytes(), self.seldom()]);
+        let seldom = self.seldom();
+        arguments.extend([self.id.clone().into_bytes(), self.body(seldom.is_some())]);
+        arguments.extend(self.root.as_ref().map(|root| format!("{}\x1f{}", root.kind, root.session).into_bytes()));
+        arguments.extend(seldom);
     }
 
-    /// Header and payload without the moment at which it becomes visible, which the script puts behind the sixth byte.
-    fn body(&self) -> Vec<u8> {
+    /// Header and payload without the moment at which it becomes visible, which the script puts before them.
+    fn body(&self, seldom: bool) -> Vec<u8> {
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let flags = flag(self.root.is_some(), ROOT) | flag(self.outcome, OUTCOME) | flag(self.ordered, ORDERED);
+        let flags = flag(self.root.is_some(), ROOT)
+            | flag(self.outcome, OUTCOME)
+            | flag(self.ordered, ORDERED)
+            | flag(seldom, SELDOM);
         let small = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
         let mut body = Vec::with_capacity(FIXED + self.tenant.len() + self.middle.len() + self.payload.len());
         body.extend([MAGIC, self.lane.place(), Lane::Tier(self.tier).place(), flags]);
@@ -144,13 +153,13 @@ impl Entry {
         body
     }
 
-    fn seldom(&self) -> Vec<u8> {
+    fn seldom(&self) -> Option<Vec<u8>> {
         if self.delay.is_none() && self.dedup.is_none() && self.key.is_none() {
-            return Vec::new();
+            return None;
         }
         let ms = |time: Option<Duration>| time.map_or(0, |time| time.as_millis().max(1));
         let (key, key_ttl) = self.key.as_ref().map_or(("", None), |(key, ttl)| (key.as_str(), Some(*ttl)));
-        format!("{}\x1f{}\x1f{}\x1f{key}", ms(self.delay), ms(self.dedup), ms(key_ttl)).into_bytes()
+        Some(format!("{}\x1f{}\x1f{}\x1f{key}", ms(self.delay), ms(self.dedup), ms(key_ttl)).into_bytes())
     }
 }
 
@@ -184,17 +193,15 @@ impl Header {
     /// Splits a body into header and payload; none when it is not one of ours.
     pub fn split(body: &[u8]) -> Option<(Self, &[u8])> {
         let (fixed, rest) = body.split_first_chunk::<FIXED>()?;
-        let [magic, lane, tier, flags, attempts, _crashes, ..] = *fixed;
+        let [.., magic, lane, tier, flags, attempts, _crashes] = *fixed.first_chunk::<{ DATED + 6 }>()?;
         let Some(Lane::Tier(tier)) = Lane::at(tier) else { return None };
         if magic != MAGIC {
             return None;
         }
         let (tenant, rest) = rest.split_at_checked(fixed[FIXED - 2].into())?;
         let (middle, payload) = rest.split_at_checked(fixed[FIXED - 1].into())?;
-        let mut enqueued = [0; 8];
-        enqueued[1..].copy_from_slice(&fixed[6..13]);
         let header = Self {
-            enqueued: u64::from_be_bytes(enqueued),
+            enqueued: big_endian(&fixed[..DATED]),
             tier,
             tenant: std::str::from_utf8(tenant).ok()?.to_owned(),
             middle: std::str::from_utf8(middle).ok()?.to_owned(),
@@ -204,4 +211,21 @@ impl Header {
         };
         Some((header, payload))
     }
+}
+
+/// Returns when the work on an action must have ended that is claimed for the first time now, in milliseconds; 0 when it need
+/// not. `claim.lua` decides the same.
+pub(super) fn deadline(body: &[u8], now: u64) -> Option<u64> {
+    let fixed = body.first_chunk::<FIXED>()?;
+    let (visible, within, budget) =
+        (big_endian(&fixed[..DATED]) / 1000, big_endian(&fixed[18..23]), big_endian(&fixed[23..28]));
+    Some(match (within, budget) {
+        (0, 0) => 0,
+        (0, budget) => now + budget,
+        (within, _) => visible + within,
+    })
+}
+
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }

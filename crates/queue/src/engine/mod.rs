@@ -93,6 +93,23 @@ impl Engine {
 
     /// Leases up to `most` actions.
     pub async fn claim(&self, now: u64, most: usize) -> Result<Claimed, Error> {
+        read_claimed(&mut self.run(&script::CLAIM, &self.claiming(now, most)).await?)
+    }
+
+    /// Leases up to `most` actions as soon as a command that waits is over, on a connection of one's own.
+    pub(crate) async fn claim_after(
+        &self,
+        connection: &mut Blocking,
+        wait: &redis::Cmd,
+        most: usize,
+    ) -> Result<Claimed, Error> {
+        let arguments = self.claiming(0, most);
+        let value: Value = connection.run_after(wait, &script::CLAIM, &[&self.tag], &arguments).await?;
+        read_claimed(&mut Reply::new(value)?)
+    }
+
+    /// Returns what `claim.lua` is called with.
+    fn claiming(&self, now: u64, most: usize) -> Vec<Vec<u8>> {
         let limits = &self.config.limits;
         let mut arguments = vec![number(now), number(most), millis(self.config.lease), self.kept(), self.keep()];
         arguments.push(self.crash_delay());
@@ -100,39 +117,18 @@ impl Engine {
         arguments.push(limits.sharing.as_str().into());
         arguments.extend([number(limits.reserve), number(limits.quantum.max(1)), number(limits.tenant_in_flight)]);
         arguments.extend(limits.ageing.map(millis));
-        let mut reply = self.run(&script::CLAIM, &arguments).await?;
-        let (now, next) = (reply.number()?, reply.number()?);
-        let mut leased = Vec::with_capacity(reply.len() / 7);
-        while reply.len() > 0 {
-            leased.push(Leased {
-                id: reply.text()?,
-                token: reply.number()?,
-                attempt: u32::try_from(reply.number()?).unwrap_or(u32::MAX),
-                deadline: reply.number()?,
-                first_claim: reply.number()?,
-                events: reply.bytes()?,
-                body: reply.bytes()?,
-            });
-        }
-        Ok(Claimed { now, next, leased })
+        arguments
     }
 
     /// Settles deliveries, all in one step.
     pub async fn settle(&self, now: u64, items: &[Settle]) -> Result<Vec<Settled>, Error> {
         let mut arguments = vec![number(now), self.kept(), self.keep()];
-        for item in items {
-            item.write(&mut arguments);
+        settle::write(items, &mut arguments);
+        let letters: Vec<u8> = self.answer(&script::SETTLE, &arguments).await?;
+        if letters.len() != items.len() {
+            return Err(Error::Data("another number of settlements than was asked for".to_owned()));
         }
-        let mut reply = self.run(&script::SETTLE, &arguments).await?;
-        let mut settled = Vec::with_capacity(items.len());
-        while reply.len() > 0 {
-            settled.push(match reply.text()?.as_str() {
-                "ok" => Settled::Ok,
-                "stale" => Settled::Stale,
-                _ => Settled::Gone,
-            });
-        }
-        Ok(settled)
+        Ok(letters.into_iter().map(Settled::read).collect())
     }
 
     /// Extends leases, given as id and token.
@@ -308,15 +304,44 @@ pub(crate) fn read_placed(entries: &[Entry], mut reply: Reply) -> Result<Vec<Res
     let at = reply.number()?;
     let mut placed = Vec::with_capacity(entries.len());
     for entry in entries {
-        let (code, position, text) = (reply.number()?, reply.number()?, reply.text()?);
+        let code = reply.signed()?;
+        if let Ok(position) = u64::try_from(code) {
+            placed.push(Ok(Placed { new: true, id: entry.id.clone(), position, at }));
+            continue;
+        }
+        let (number, text) = (reply.number()?, reply.text()?);
         placed.push(match code {
-            0 => Ok(Placed { new: false, id: text, position, at }),
-            1 => Ok(Placed { new: true, id: entry.id.clone(), position, at }),
-            2 => Err(Error::full(&text, position)),
+            -1 => Ok(Placed { new: false, id: text, position: number, at }),
+            -2 => Err(Error::full(&text, number)),
             _ => Err(Error::Data("an entry that the script does not understand".to_owned())),
         });
     }
     Ok(placed)
+}
+
+/// Reads what `claim.lua` answers.
+pub(crate) fn read_claimed(reply: &mut Reply) -> Result<Claimed, Error> {
+    let (now, next, token) = (reply.number()?, reply.number()?, reply.number()?);
+    let mut leased = Vec::with_capacity(reply.len() / 2);
+    while reply.len() > 0 {
+        let id = reply.text()?;
+        leased.push(if reply.is_number() {
+            Leased {
+                id,
+                token,
+                attempt: u32::try_from(reply.number()?).unwrap_or(u32::MAX),
+                deadline: reply.number()?,
+                first_claim: reply.number()?,
+                events: reply.bytes()?,
+                body: reply.bytes()?,
+            }
+        } else {
+            let body = reply.bytes()?;
+            let deadline = entry::deadline(&body, now).unwrap_or_default();
+            Leased { id, token, attempt: 1, deadline, first_claim: now, events: Vec::new(), body }
+        });
+    }
+    Ok(Claimed { now, next, leased })
 }
 
 /// Returns the script that puts a reply into an inbox.

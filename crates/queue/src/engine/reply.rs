@@ -37,6 +37,18 @@ impl Reply {
         number.ok_or_else(|| unexpected("a number", &value))
     }
 
+    /// Tells whether a number comes next.
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self.0.as_slice().first(), Some(Value::Int(_)))
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, Error> {
+        match self.0.next() {
+            Some(Value::Int(number)) => Ok(number),
+            other => Err(unexpected("a number", &other.unwrap_or(Value::Nil))),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

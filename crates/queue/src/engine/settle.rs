@@ -109,17 +109,40 @@ pub enum Settled {
     Gone,
 }
 
+/// Writes what `settle.lua` reads. What ends plainly one after the other, of one lane and tenant, names them once.
+pub(super) fn write(items: &[Settle], arguments: &mut Vec<Vec<u8>>) {
+    let mut named = Vec::new();
+    for item in items {
+        match item {
+            Settle::Done { id, token, end } if end.is_plain() => {
+                let name = [b"d", [b'0' + end.lane.place()].as_slice(), end.tenant.as_bytes()].concat();
+                let same = name == named;
+                arguments.extend([
+                    if same { Vec::new() } else { name.clone() },
+                    id.clone().into_bytes(),
+                    number(token),
+                ]);
+                named = name;
+            }
+            item => item.write(arguments),
+        }
+    }
+}
+
+impl Settled {
+    /// Reads a letter of the answer of `settle.lua`.
+    pub(super) fn read(letter: u8) -> Self {
+        match letter {
+            b'o' => Self::Ok,
+            b's' => Self::Stale,
+            _ => Self::Gone,
+        }
+    }
+}
+
 impl Settle {
-    /// Writes what `settle.lua` reads.
-    pub(super) fn write(&self, arguments: &mut Vec<Vec<u8>>) {
+    fn write(&self, arguments: &mut Vec<Vec<u8>>) {
         match self {
-            Self::Done { id, token, end } if end.is_plain() => arguments.extend([
-                b"d".to_vec(),
-                id.clone().into_bytes(),
-                number(token),
-                end.tenant.clone().into_bytes(),
-                end.lane.as_str().into(),
-            ]),
             Self::Done { id, token, end } => arguments.extend([
                 b"D".to_vec(),
                 id.clone().into_bytes(),

@@ -1,48 +1,69 @@
 #!lua flags=allow-oom
 -- claim: leases the actions that are due to a worker, fairly.
 --
--- KEYS[1]  tag of the partition
+-- Key      tag of the partition
 -- ARGV     now (0 = the server's clock), how many, lease (ms), how long records are kept (ms), dead letters kept,
 --          delay after a second crash (ms), weights of enterprise, professional, advance, free, weighted | strict, reserve (%),
 --          quantum, most leases of a tenant (0 = no limit), ageing of the four tiers (ms, 0 = never)
--- Reply    now, next moment of interest (0 = none), then 7 values an action: id, token, attempt, deadline (0 = none), first
---          claim, events, body
+-- Reply    now, next moment of interest (0 = none), token of the deliveries, then an
+--          action after the other: id and body of one that is claimed for the first time and has no record; else id, attempt,
+--          deadline (0 = none), first claim, events and body
 -- Holds    Lanes share by start-time fair queueing over their weights, or strictly with a reserve; callbacks go first up to
 --          half. Inside a lane the tenant with the least virtual time goes first, its contexts round robin, each queue first
---          come first. No tenant has more leases than its cap. Tokens only grow. A lease, its tenant's number and the record
---          change together. What is cancelled, expired or malformed ends here instead of being leased.
+--          come first. No tenant has more leases than its cap. A claim has one token, and tokens only grow. A lease, its
+--          tenant's number and the record change together. What is cancelled, expired or malformed ends here instead of being leased.
 
-local now, us = clock(ARGV[1])
-local want, lease = tonumber(ARGV[2]), tonumber(ARGV[3])
-local given = {result_ttl = tonumber(ARGV[4]), keep = ARGV[5], crash_delay = tonumber(ARGV[6])}
-let_time_act(now, 100, given)
+-- The time of the run, how many are wanted, the end of their leases, how endings are kept, what rules the partition.
+local now, us, want, lease_end, given, known
+-- Whether any tenant has a cap or is paused, anything failed or was cancelled before.
+local any_capped, any_paused, any_trouble
+-- The token, and as the end of a lease's name.
+local token, suffix
+-- By lane: passes, virtual times, weights, the oldest action of the last claim that served it, how many are leased now, how
+-- many a tenant gave in the last pass, for which the next page of tenants is made.
+local pass, virtual, weight, oldest, served_of, gave
+-- The common clock of the lanes, and what does not come out even in strict sharing.
+local global, carry
+-- What the answer says of the leased ones, the leases, how many they are, those of a tenant.
+local granted, leases, leased, in_flight
+-- The end of the leases written out once: Redis would print the number anew for every one.
+local lease_score
+-- Bounds the work of one run when many ids are tombstones or have expired.
+local patience
+-- What a pass takes: ids, and for each the place of its tenant in the pass and the middle of its queue.
+local taken, visit_of, middle_of
 
-local known = settings({ARGV[7], ARGV[8], ARGV[9], ARGV[10]}, ARGV[11], ARGV[12], ARGV[13], ARGV[14],
-  {ARGV[15], ARGV[16], ARGV[17], ARGV[18]})
-local any_cancelled = call('EXISTS', T .. 'cx') == 1
-local any_failed = call('EXISTS', T .. 'f') == 1
-local any_capped = known.cap > 0 or call('EXISTS', T .. 'cap') == 1
-local any_paused = call('EXISTS', T .. 'pt') == 1
-
-local stored = call('HMGET', T .. 'v', 'tok', 'g', 'credit', 'p:callbacks', 'p:enterprise', 'p:professional', 'p:advance',
-  'p:free', 'v:callbacks', 'v:enterprise', 'v:professional', 'v:advance', 'v:free', 'h:enterprise', 'h:professional',
-  'h:advance', 'h:free', 'half')
-local token, global = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
-local carry = {credit = tonumber(stored[3] or 0), half = tonumber(stored[18] or 0)}
-local pass, virtual, weight, oldest, served_of = {}, {}, {}, {}, {}
-for i, lane in ipairs(LANES) do
-  pass[lane] = math.max(tonumber(stored[3 + i] or 0), global)
-  virtual[lane] = tonumber(stored[8 + i] or 0)
-  -- The oldest action of the last claim that served the lane stands for its head.
-  local head = i > 1 and tonumber(stored[12 + i] or 0) or 0
-  if i > 1 then weight[lane] = known.weight[lane] * aged(head > 0 and now - head or 0, known.ageing[lane]) end
+local function read_rules(ARGV)
+  local any_set = call('EXISTS', T .. 'cfg', T .. 'cap', T .. 'pt') > 0
+  known = settings(any_set and call('EXISTS', T .. 'cfg') == 1, {ARGV[7], ARGV[8], ARGV[9], ARGV[10]}, ARGV[11], ARGV[12],
+    ARGV[13], ARGV[14], {ARGV[15], ARGV[16], ARGV[17], ARGV[18]})
+  any_capped = known.cap > 0 or (any_set and call('EXISTS', T .. 'cap') == 1)
+  any_paused = any_set and call('EXISTS', T .. 'pt') == 1
+  -- Asked anew: time may just have put something there.
+  any_trouble = call('EXISTS', T .. 'f', T .. 'cx') > 0
 end
 
-local granted, leases, in_flight = {}, {}, {}
--- Written out once: Redis would print the number anew for every lease.
-local lease_end = int(now + lease)
--- Bounds the work of one run when many ids are tombstones or have expired.
-local patience = 4 * want + 256
+-- Reads where the last claim has left the lanes.
+local function read_lanes()
+  local stored = call('HMGET', T .. 'v', 'tok', 'g', 'credit', 'half', 'p:callbacks', 'p:enterprise', 'p:professional', 'p:advance',
+    'p:free', 'v:callbacks', 'v:enterprise', 'v:professional', 'v:advance', 'v:free', 'h:callbacks', 'h:enterprise', 'h:professional',
+    'h:advance', 'h:free', 'a:callbacks', 'a:enterprise', 'a:professional', 'a:advance', 'a:free')
+  -- All that one claim leases has one token; it is written out once.
+  token, global = math.max(tonumber(stored[1] or 0) + 1, us), tonumber(stored[2] or 0)
+  suffix = ':' .. int(token)
+  carry = {credit = tonumber(stored[3] or 0), half = tonumber(stored[4] or 0)}
+  pass, virtual, weight, oldest, served_of, gave = {}, {}, {}, {}, {}, {}
+  for i, lane in ipairs(LANES) do
+    pass[lane] = math.max(tonumber(stored[4 + i] or 0), global)
+    virtual[lane] = tonumber(stored[9 + i] or 0)
+    gave[lane] = tonumber(stored[19 + i] or known.quantum)
+    if i > 1 then
+      -- The oldest action of the last claim that served the lane stands for its head.
+      local head = tonumber(stored[14 + i] or 0)
+      weight[lane] = known.weight[lane] * aged(head > 0 and now - head or 0, known.ageing[lane])
+    end
+  end
+end
 
 -- Tells why a waiting action ends instead of being leased; nil when it does not.
 local function spent(reason, wait, overall, deadline, first)
@@ -51,59 +72,59 @@ local function spent(reason, wait, overall, deadline, first)
   return ((wait > 0 and now >= wait) or (overall > 0 and now >= overall)) and 'expired' or nil
 end
 
--- Leases one action that stands in the queue of this tenant and middle, unless it ends here. Returns what it costs its
--- tenant, nil when it was not leased. Every action comes through here, so its header is read in place.
-local function grant(id, body, lane, tenant, middle)
-  local ours = #body >= FIXED
-  local magic, place, tier, flags, _, _, enqueued, wait, within, budget, tenant_length, middle_length
-  if ours then
-    magic, place, tier, flags, _, _, enqueued, wait, within, budget, tenant_length, middle_length = struct.unpack(HEADER, body)
+-- Leases one action that stands in the queue whose name the header has to say, unless it ends here. Returns what it costs
+-- its tenant, nil when it was not leased. Every action comes through here, so its header is read in place.
+local function grant(id, body, lane, says)
+  local enqueued, magic, place, tier, flags, wait, within, budget, _
+  if #body >= FIXED then
+    enqueued, magic, place, tier, flags, _, _, wait, within, budget = struct.unpack(HEADER, body)
   end
-  if magic ~= MAGIC or tenant_length ~= #tenant or middle_length ~= #middle or LANES[place] ~= lane or not LANES[tier]
-    or tier == 1 or string.sub(body, FIXED + 1, FIXED + tenant_length + middle_length) ~= tenant .. middle then
+  if magic ~= MAGIC or LANES[place] ~= lane or not LANES[tier] or tier == 1
+    or string.find(body, says, FIXED - 1, true) ~= FIXED - 1 then
     return bury_malformed(id, body, now, given)
   end
-  local visible = math.floor(enqueued / 1000)
-  local failures, crashes, deadline, first = 0, 0, nil, nil
-  if any_failed then failures, crashes, deadline, first = recall(id) end
-  local reason = any_cancelled and call('HGET', T .. 'cx', id)
+  local visible, failures, crashes, deadline, first, reason = math.floor(enqueued / 1000), 0, 0, nil, nil, nil
+  if any_trouble then
+    failures, crashes, deadline, first = recall(id)
+    reason = call('HGET', T .. 'cx', id)
+  end
   local overall = within > 0 and visible + within or 0
   local why = spent(reason, wait > 0 and visible + wait or 0, overall, deadline, first)
   if why then
     finish(id, parse(body), why, now, {result_ttl = given.result_ttl, keep = given.keep, reason = reason or ''})
     return nil
   end
-  if not first then
-    first = now
-    deadline = overall
-    if deadline == 0 and budget > 0 then deadline = now + budget end
-    if visible < (oldest[lane] or math.huge) then oldest[lane] = visible end
+  if not first and visible < (oldest[lane] or math.huge) then oldest[lane] = visible end
+  leased = leased + 1
+  leases[2 * leased - 1], leases[2 * leased] = lease_score, id .. suffix
+  local at = #granted
+  if first or flags % 2 == ROOT then
+    if not first then
+      first = now
+      deadline = overall
+      if deadline == 0 and budget > 0 then deadline = now + budget end
+    end
+    local attempt, events = failures + crashes + 1, ''
+    if has(flags, ROOT) then
+      events = record(id, event('claimed', attempt), 'status', 'running', 'stage', 'claimed', 'attempts', attempt,
+        'started_at', int(first)) or ''
+    end
+    granted[at + 1], granted[at + 2], granted[at + 3], granted[at + 4] = id, attempt, deadline, first
+    granted[at + 5], granted[at + 6] = events, body
+  else
+    granted[at + 1], granted[at + 2] = id, body
   end
-  token = math.max(token + 1, us)
-  local attempt, events = failures + crashes + 1, ''
-  local at = #leases
-  leases[at + 1], leases[at + 2] = lease_end, string.format('%s:%d', id, token)
-  if has(flags, ROOT) then
-    events = record(id, event('claimed', attempt), 'status', 'running', 'stage', 'claimed', 'attempts', attempt,
-      'started_at', int(first)) or ''
-  end
-  at = #granted
-  granted[at + 1], granted[at + 2], granted[at + 3], granted[at + 4] = id, token, attempt, deadline
-  granted[at + 5], granted[at + 6], granted[at + 7] = first, events, body
   return lane == 'callbacks' and 1 / weight[LANES[tier]] or 1
 end
 
--- What one pass over a lane took: ids, and whose each is.
-local taken, owner, middle_of
-
--- Takes from one queue of a tenant. Returns how many, and whether the queue has something left to give now.
-local function pop(lane, tenant, middle, most)
+-- Takes up to `most` ids off one queue. Returns how many, and whether the queue stays in its ring.
+local function pop(lane, tenant, middle, most, visit)
   local key = queue_key(tenant, middle, lane)
   local in_order = any_ordered() and call('HGET', T .. 'ol', queue_of(tenant, middle, lane))
   if in_order then most = 1 end
   local popped = call('LPOP', key, most) or {}
   local at, number = #taken, #popped
-  for i = 1, number do taken[at + i], owner[at + i], middle_of[at + i] = popped[i], tenant, middle end
+  for i = 1, number do taken[at + i], visit_of[at + i], middle_of[at + i] = popped[i], visit, middle end
   if in_order and number == 1 then
     -- The next one may go when this one has ended.
     call('HSET', T .. 'ol', queue_of(tenant, middle, lane), popped[1])
@@ -114,49 +135,58 @@ end
 
 -- Takes up to `most` ids of a tenant, from all its contexts alike: what does not divide goes to those at the head of the ring,
 -- which then go to its end. Returns how many, and whether nothing is left to take.
-local function take(lane, tenant, most)
-  local ring, got = T .. 'x:' .. lane .. ':' .. tenant, 0
-  local contexts = call('LLEN', ring)
-  while got < most and contexts > 0 do
+local function take(lane, tenant, most, visit)
+  local ring, got, rest = T .. 'x:' .. lane .. ':' .. tenant, 0, 1
+  while got < most and rest > 0 do
     local left = most - got
+    -- One more than can be served, which tells whether these are all.
+    local middles = call('LRANGE', ring, 0, left)
+    local contexts = #middles
+    if contexts == 0 then return got, true end
     local part, more = math.floor(left / contexts), left % contexts
-    for i, middle in ipairs(call('LRANGE', ring, 0, math.min(contexts, left) - 1)) do
+    rest = contexts
+    for i = 1, math.min(contexts, left) do
       local first = i <= more
-      local number, stays = pop(lane, tenant, middle, first and part + 1 or part)
+      local number, stays = pop(lane, tenant, middles[i], first and part + 1 or part, visit)
       got = got + number
       if not stays then
-        call('LREM', ring, 1, middle)
-        contexts = contexts - 1
-      elseif first then
+        call('LREM', ring, 1, middles[i])
+        rest = rest - 1
+      elseif first and contexts > 1 then
         call('LMOVE', ring, ring, 'LEFT', 'RIGHT')
       end
     end
   end
-  return got, contexts == 0
+  return got, rest == 0
 end
 
--- Leases what a pass took. Returns how many, and what that cost each tenant.
-local function lease_taken(lane)
-  local got, cost = 0, {}
-  if #taken == 0 then return got, cost end
-  local keys = {}
+-- Leases what a pass took. `visits` learn what it costs their tenants. Returns how many were leased.
+local function lease_taken(lane, visits)
+  if #taken == 0 then return 0 end
+  local keys, before = {}, leased
   for i = 1, #taken do keys[i] = BODY .. taken[i] end
-  local bodies = call('MGET', unpack(keys))
+  local bodies, says = call('MGET', unpack(keys)), nil
   for i = 1, #taken do
-    local id, tenant, costs = taken[i], owner[i], nil
+    local id, visit, middle, costs = taken[i], visits[visit_of[i]], middle_of[i], nil
+    local tenant = visit.tenant
+    if visit_of[i] ~= visit_of[i - 1] or middle ~= middle_of[i - 1] then
+      says = string.char(#tenant, #middle) .. tenant .. middle
+    end
     if bodies[i] then
-      count(lane, tenant, -1)
-      costs = grant(id, bodies[i], lane, tenant, middle_of[i])
+      visit.left = visit.left + 1
+      costs = grant(id, bodies[i], lane, says)
     end
     if costs then
-      got = got + 1
-      cost[tenant] = (cost[tenant] or 0) + costs
-      if lane ~= 'callbacks' then in_flight[tenant] = (in_flight[tenant] or 0) + 1 end
+      visit.cost, visit.leased = visit.cost + costs, visit.leased + 1
     else
-      unlock(tenant, middle_of[i], lane, id)
+      unlock(tenant, middle, lane, id)
     end
   end
-  return got, cost
+  for _, visit in ipairs(visits) do
+    if visit.left > 0 then count(lane, visit.tenant, -visit.left) end
+    if lane ~= 'callbacks' and visit.leased > 0 then in_flight[visit.tenant] = (in_flight[visit.tenant] or 0) + visit.leased end
+  end
+  return leased - before
 end
 
 -- Returns how many more leases each tenant of a page may have; nil when nobody is limited.
@@ -173,130 +203,175 @@ local function rooms(lane, tenants)
   return room
 end
 
--- Lets one tenant of a page take. Returns whether its ring is empty.
-local function visit(lane, tenant, size, room)
-  if room and room <= 0 then return false end
-  local got, empty = take(lane, tenant, math.min(size, room or size))
-  patience = patience - got
-  return empty
+-- Lets the tenants of a page take, one after the other. Returns what became of each that had a turn.
+local function visit_all(lane, tenants, starts, most)
+  local room, visits = rooms(lane, tenants), {}
+  for i, tenant in ipairs(tenants) do
+    if #taken >= most or patience <= 0 then break end
+    -- As long as it stays behind the next one it would be chosen again.
+    local size = starts[i + 1] and math.max(known.quantum, math.floor(starts[i + 1] - starts[i]) + 1) or known.quantum
+    if #tenants == 1 then size = most end
+    size = math.min(size, most - #taken, room and room[i] or size)
+    local got, empty = 0, false
+    if size > 0 then
+      got, empty = take(lane, tenant, size, i)
+    else
+      empty = call('EXISTS', T .. 'x:' .. lane .. ':' .. tenant) == 0
+    end
+    patience = patience - math.max(got, 1)
+    visits[i] = {tenant = tenant, start = starts[i], empty = empty, room = room and room[i], left = 0, cost = 0, leased = 0}
+    virtual[lane] = math.max(virtual[lane], starts[i])
+  end
+  return visits
+end
+
+-- Puts the tenants where their turn has left them. Who has nothing any more stays as long as it is ahead of the others, so
+-- that it gains nothing by coming and going; when nobody is left there is nobody to be ahead of. Returns whether nobody is.
+local function put_back(lane, visits, are_all)
+  make_ready()
+  local stay, gone = {}, {}
+  for i, visit in ipairs(visits) do
+    local at = visit.start + visit.cost
+    -- What was not leased after all may have let its queue back into the ring.
+    if visit.empty and any_ordered() and call('EXISTS', T .. 'x:' .. lane .. ':' .. visit.tenant) == 1 then visit.empty = false end
+    -- What was taken and ended instead of being leased leaves the tenant its room.
+    local full = not visit.empty and visit.room and visit.cost >= visit.room
+    if full then call('ZADD', T .. 'park', at, lane .. ':' .. visit.tenant) end
+    are_all = are_all and (visit.empty or full)
+    if full or (visit.empty and at <= virtual[lane]) then
+      gone[#gone + 1] = visit.tenant
+    elseif visit.cost > 0 then
+      stay[#stay + 1], stay[#stay + 2] = at % 1 == 0 and int(at) or at, visit.tenant
+    end
+  end
+  if are_all then
+    call('DEL', T .. 'r:' .. lane)
+    return true
+  end
+  if #stay > 0 then call('ZADD', T .. 'r:' .. lane, unpack(stay)) end
+  if #gone > 0 then call('ZREM', T .. 'r:' .. lane, unpack(gone)) end
+  return false
 end
 
 -- One pass over the tenants of a lane, the one with the least virtual time first. Returns how many actions were leased, and
--- whether anything was taken.
+-- whether the lane may have more.
 local function turn(lane, most)
-  local ready = T .. 'r:' .. lane
-  local page = call('ZRANGE', ready, 0, most, 'WITHSCORES')
-  local tenants, visited = {}, {}
-  for i = 1, #page, 2 do tenants[#tenants + 1] = page[i] end
-  local room = #tenants > 0 and rooms(lane, tenants)
-  taken, owner, middle_of = {}, {}, {}
-  for i, tenant in ipairs(tenants) do
-    if #taken >= most or patience <= 0 then break end
-    local start, after = tonumber(page[2 * i]), page[2 * i + 2]
-    -- As long as it stays behind the next one it would be chosen again.
-    local size = after and math.max(known.quantum, math.floor(tonumber(after) - start) + 1) or known.quantum
-    if #tenants == 1 then size = most end
-    local empty = visit(lane, tenant, math.min(size, most - #taken), room and room[i])
-    visited[#visited + 1] = {tenant = tenant, start = start, empty = empty, room = room and room[i]}
-    virtual[lane] = math.max(virtual[lane], start)
-  end
-  local got, cost = lease_taken(lane)
-  local again, gone, left_at = {}, {}, {}
-  for _, seen in ipairs(visited) do
-    local tenant, at = seen.tenant, seen.start + (cost[seen.tenant] or 0)
-    local score = at % 1 == 0 and int(at) or at
-    -- What was taken and ended instead of being leased leaves the tenant its room.
-    local full = seen.room and (cost[tenant] or 0) >= seen.room
-    -- What was not leased after all may have let its queue back into the ring.
-    if seen.empty and any_ordered() and call('EXISTS', T .. 'x:' .. lane .. ':' .. tenant) == 1 then seen.empty = false end
-    if seen.empty or full then
-      gone[#gone + 1] = tenant
-      if not seen.empty then
-        call('ZADD', T .. 'park', score, lane .. ':' .. tenant)
-      elseif at > seen.start then
-        left_at[#left_at + 1], left_at[#left_at + 2] = score, tenant
-      end
-    elseif at > seen.start then
-      again[#again + 1], again[#again + 2] = score, tenant
-    end
-  end
-  if #again > 0 then call('ZADD', ready, unpack(again)) end
-  if #gone > 0 then call('ZREM', ready, unpack(gone)) end
-  if #left_at > 0 then call('ZADD', T .. 'z:' .. lane, unpack(left_at)) end
-  return got, #visited > 0
+  local size = math.ceil(most / gave[lane])
+  local page = call('ZRANGE', T .. 'r:' .. lane, 0, size, 'WITHSCORES')
+  local tenants, starts = {}, {}
+  for i = 1, #page, 2 do tenants[#tenants + 1], starts[#starts + 1] = page[i], tonumber(page[i + 1]) end
+  if #tenants == 0 then return 0, false end
+  taken, visit_of, middle_of = {}, {}, {}
+  local visits = visit_all(lane, tenants, starts, most)
+  gave[lane] = math.max(1, math.floor(#taken / #visits))
+  local got = lease_taken(lane, visits)
+  local over = put_back(lane, visits, #visits == #tenants and #tenants <= size)
+  return got, not over
 end
 
--- Leases up to `most` actions of one lane.
+-- Leases up to `most` actions of one lane. Returns how many, and whether the lane may have more.
 local function serve(lane, most)
-  local got, any = 0, true
-  while got < most and patience > 0 and any do
-    local more
-    more, any = turn(lane, most - got)
-    got = got + more
+  local got, more = 0, true
+  while got < most and patience > 0 and more do
+    local leased_now
+    leased_now, more = turn(lane, most - got)
+    got = got + leased_now
   end
-  if got > 0 then call('ZREMRANGEBYSCORE', T .. 'z:' .. lane, '-inf', virtual[lane]) end
-  return got
+  return got, more
 end
 
--- Returns the lanes that have work and may be served. Callbacks weigh as much as all others that have.
-local function open_lanes()
-  local open, others = {}, 0
+-- Returns how many lanes have work, and the keys of their ready sets.
+local function ready_lanes()
+  local keys = {}
+  for i, lane in ipairs(LANES) do keys[i] = T .. 'r:' .. lane end
+  return call('EXISTS', unpack(keys)), keys
+end
+
+-- Returns the lanes that have work and may be served.
+local function open_lanes(some, keys)
+  local open = {}
   if known.all_paused then return open end
-  for _, lane in ipairs(LANES) do
-    if not known.paused[lane] and call('EXISTS', T .. 'r:' .. lane) == 1 then
-      open[#open + 1] = lane
-      others = others + (lane == 'callbacks' and 0 or weight[lane])
+  for i, lane in ipairs(LANES) do
+    if some == 0 then break end
+    if call('EXISTS', keys[i]) == 1 then
+      some = some - 1
+      if not known.paused[lane] then open[#open + 1] = lane end
     end
   end
-  weight.callbacks = math.max(others, 1)
   return open
 end
 
-local served_pass = global
-local open = open_lanes()
-while #granted < 7 * want and #open > 0 and patience > 0 do
-  local share, free = shares(open, want - #granted / 7, pass, weight, known, carry)
-  for _, lane in ipairs(open) do
-    if share[lane] > 0 then
-      local got = serve(lane, share[lane])
-      served_of[lane] = (served_of[lane] or 0) + got
-      pass[lane] = pass[lane] + math.max(0, got - (free[lane] or 0)) / weight[lane]
-      served_pass = math.max(served_pass, pass[lane])
+-- Shares what is wanted between the lanes, over and over until it is there or nothing is left. Returns the lanes that still
+-- have work.
+local function serve_all(some, keys)
+  local open = open_lanes(some, keys)
+  while leased < want and #open > 0 and patience > 0 do
+    -- Callbacks weigh as much as all others that have work.
+    local others, left = 0, {}
+    for _, lane in ipairs(open) do others = others + (lane == 'callbacks' and 0 or weight[lane]) end
+    weight.callbacks = math.max(others, 1)
+    local share, free = shares(open, want - leased, pass, weight, known, carry)
+    for _, lane in ipairs(open) do
+      local got, more = 0, true
+      if share[lane] > 0 then
+        got, more = serve(lane, share[lane])
+        served_of[lane] = (served_of[lane] or 0) + got
+        pass[lane] = pass[lane] + math.max(0, got - (free[lane] or 0)) / weight[lane]
+      end
+      if more then left[#left + 1] = lane end
     end
+    open = left
   end
-  open = open_lanes()
+  return open
 end
 
-if #granted > 0 then
-  call('ZADD', T .. 'lease', unpack(leases))
-  for tenant, more in pairs(in_flight) do call('HINCRBY', RUNNING, tenant, more) end
+-- Writes down where the lanes are left.
+local function keep_lanes(open)
+  local still, clock_of_lanes, served_pass = {}, nil, global
   -- The common clock of the lanes is the least pass of those that have work: who comes back after a pause starts there.
-  local clock_of_lanes = nil
   for _, lane in ipairs(open) do
+    still[lane] = true
     if not clock_of_lanes or pass[lane] < clock_of_lanes then clock_of_lanes = pass[lane] end
   end
-  global = math.max(global, clock_of_lanes or served_pass)
-  local values = {'tok', int(token), 'g', string.format('%.17g', global), 'credit', string.format('%.17g', carry.credit), 'half',
-    carry.half}
-  local still = {}
-  for _, lane in ipairs(open) do still[lane] = true end
+  for lane in pairs(served_of) do served_pass = math.max(served_pass, pass[lane]) end
+  local values = {'tok', int(token), 'g', exact(math.max(global, clock_of_lanes or served_pass))}
+  if known.strict then
+    values[5], values[6], values[7], values[8] = 'credit', exact(carry.credit), 'half', exact(carry.half)
+  end
   for lane, served in pairs(served_of) do
-    values[#values + 1] = 'p:' .. lane
-    values[#values + 1] = string.format('%.17g', pass[lane])
-    values[#values + 1] = 'v:' .. lane
-    values[#values + 1] = string.format('%.17g', virtual[lane])
+    local at = #values
+    values[at + 1], values[at + 2], values[at + 3], values[at + 4] = 'p:' .. lane, exact(pass[lane]), 'v:' .. lane, exact(virtual[lane])
+    values[at + 5], values[at + 6] = 'a:' .. lane, gave[lane]
     -- What was tried before says nothing about how long the lane's head has waited.
     if lane ~= 'callbacks' and (oldest[lane] or not still[lane]) then
-      values[#values + 1] = 'h:' .. lane
-      values[#values + 1] = still[lane] and int(oldest[lane]) or '0'
+      values[at + 7], values[at + 8] = 'h:' .. lane, still[lane] and int(oldest[lane]) or '0'
     end
-    if served > 0 then call('HINCRBY', T .. 'n', 'claimed:' .. lane, served) end
+    counted['claimed:' .. lane] = served
   end
   call('HSET', T .. 'v', unpack(values))
 end
--- A token stays for the next worker while work is ready, and goes when none is.
-woken = #open > 0
-if not woken then call('DEL', T .. 'wake') end
-close()
 
-return {now, next_moment(), unpack(granted)}
+local function claim(ARGV)
+  now, us = clock(ARGV[1])
+  -- Whoever waits for work asks now and then; most partitions have nothing most of the time.
+  local ready, keys = ready_lanes()
+  if ready == 0 and call('EXISTS', T .. 'd', T .. 'lease', T .. 'o') == 0 then return {now, 0, 0} end
+  want, lease_end = tonumber(ARGV[2]), now + tonumber(ARGV[3])
+  lease_score = int(lease_end)
+  given = {result_ttl = tonumber(ARGV[4]), keep = ARGV[5], crash_delay = tonumber(ARGV[6])}
+  if let_time_act(now, 100, given) then ready, keys = ready_lanes() end
+  read_rules(ARGV)
+  read_lanes()
+  granted, leases, leased, in_flight, patience = {}, {}, 0, {}, 4 * want + 256
+  local open = serve_all(ready, keys)
+  if leased > 0 then
+    call('ZADD', T .. 'lease', unpack(leases))
+    add(RUNNING, in_flight)
+    keep_lanes(open)
+  end
+  -- A token stays for the next worker while work is ready, and goes when none is.
+  woken = #open > 0
+  if not woken then call('DEL', T .. 'wake') end
+  close()
+  return {now, next_moment(leased > 0 and lease_end or nil), int(token), unpack(granted)}
+end

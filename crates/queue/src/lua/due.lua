@@ -1,7 +1,7 @@
--- due.lua: what time itself does to actions. Stands behind entry.lua in the scripts that let time act: claim and tick.
+-- due.lua: what time itself does to actions.
 
--- Makes delayed actions visible whose time has come. One that was tried before goes to the head of its queue: it is older than
--- what waits there. One that was submitted for later takes its place at the end.
+-- Makes delayed actions visible whose time has come. One that was tried before goes to the head of its queue: it is older
+-- than what waits there. One that was submitted for later takes its place at the end.
 local function promote(now, limit, given)
   local due = call('ZRANGEBYSCORE', T .. 'd', '-inf', now, 'LIMIT', 0, limit)
   for _, id in ipairs(due) do
@@ -22,7 +22,7 @@ local function take_back(member, now, given)
   local id, token = string.match(member, '^(.+):(%d+)$')
   local entry = id and head_of(id)
   if not entry then return id and bury_if_malformed(id, now, given) end
-  return_leases(entry.tenant, entry.lane, 1)
+  if entry.lane ~= 'callbacks' then return_leases({[entry.tenant] = -1}) end
   local failures, crashes, deadline, first = recall(id)
   deadline, first = limits(entry, token, deadline, first)
   crashes = crashes + 1
@@ -40,29 +40,36 @@ local function take_back(member, now, given)
   end
 end
 
-local function reap(now, limit, given)
-  for _, member in ipairs(call('ZRANGEBYSCORE', T .. 'lease', '-inf', now, 'LIMIT', 0, limit)) do
-    take_back(member, now, given)
-  end
-end
-
 -- Returns the least score of a set, or nil.
 local function least(key)
   local first = call('ZRANGE', T .. key, 0, 0, 'WITHSCORES')
   return first[2] and tonumber(first[2])
 end
 
--- Lets time act, a bounded number of times for each kind.
+-- The next moments of delayed actions and leases; false when there are none. Known as long as nothing of them has changed.
+local next_delayed, next_lease
+
+-- Lets time act, a bounded number of times for each kind. Returns whether anything was due.
 local function let_time_act(now, limit, given)
-  local delayed = least('d')
-  if delayed and delayed <= now then promote(now, limit, given) end
-  local lease = least('lease')
-  if lease and lease <= now then reap(now, limit, given) end
+  next_delayed, next_lease = least('d') or false, least('lease') or false
+  local delayed, lease = next_delayed and next_delayed <= now, next_lease and next_lease <= now
+  if delayed then promote(now, limit, given) end
+  if lease then
+    for _, member in ipairs(call('ZRANGEBYSCORE', T .. 'lease', '-inf', now, 'LIMIT', 0, limit)) do take_back(member, now, given) end
+  end
+  if delayed or lease then
+    make_ready()
+    next_delayed, next_lease = nil, nil
+  end
+  return delayed or lease
 end
 
--- Returns the next moment at which time will do something, 0 when it will not.
-local function next_moment()
-  local delayed, lease, outcome = least('d') or math.huge, least('lease') or math.huge, least('o') or math.huge
-  local next = math.min(delayed, lease, outcome + SWEEP_AGE)
+-- Returns the next moment at which time will do something, 0 when it will not. Leases that were granted since end at
+-- `lease_end`, or none were.
+local function next_moment(lease_end)
+  if next_delayed == nil then next_delayed = least('d') or false end
+  if next_lease == nil then next_lease = least('lease') or false end
+  local lease, outcome = math.min(next_lease or math.huge, lease_end or math.huge), least('o') or math.huge
+  local next = math.min(next_delayed or math.huge, lease, outcome + SWEEP_AGE)
   return next < math.huge and next or 0
 end

@@ -1,11 +1,14 @@
--- entry.lua: what a stored action is and how it moves. Stands before the text of every script that moves one.
+-- entry.lua: what a stored action is and how it moves.
 --
--- KEYS[1] is the tag `{nq:<domain>:<partition>}:` of the partition; every key is the tag and a suffix:
+-- All these files together are one library of functions, see `engine/script.rs`: what stands in a file is known to those
+-- behind it. It is loaded once, so nothing may be left over from one run to the next but what `begin` sets anew.
+--
+-- The one key of a function is the tag `{nq:<domain>:<partition>}:` of the partition; every key is the tag and a suffix:
 --   b:<id>                       STRING  header and payload of a live action
 --   q:<tenant>:<queue name>      LIST    ids that wait, first come first; tombstones are ids without a body
 --   x:<lane>:<tenant>            LIST    ring of the middles (context ids) of the tenant's non-empty queues
---   r:<lane>                     ZSET    tenants with a non-empty ring, by virtual time
---   z:<lane>                     ZSET    tenants that emptied while ahead of the lane's virtual time
+--   r:<lane>                     ZSET    tenants with a non-empty ring, by virtual time; and tenants whose ring emptied while
+--                                        they were ahead of the lane's virtual time, until it has reached theirs
 --   park                         ZSET    `lane:tenant` with a non-empty ring that may not be served now, by virtual time
 --   v                            HASH    virtual times, passes of the lanes, last fencing token
 --   n                            HASH    waiting actions by lane, claims by lane, mean runs
@@ -17,25 +20,48 @@
 --   cx                           HASH    id -> reason of the cancellation of a running action
 --   ol                           HASH    queues whose actions run one at a time -> id that runs, empty when none does
 --   cfg, cap, pt                 HASH    limits and pauses; caps by tenant; paused tenants
---   t:<task>                     HASH    record of a task; ti:<tenant> ZSET of the tenant's tasks by creation
+--   t:<task>                     HASH    record of a task; ti:<tenant> ZSET of the tenant's tasks by creation in microseconds
 --   ik:<tenant>:<key>            STRING  id of the action with an idempotency key; dd:<id> of a callback that was taken
 --   o, ob                        ZSET, HASH  outbox: ids by when the sweep may take them, and what is handed over
 --   dead                         STREAM  actions that were given up
 --   wake                         LIST    at most one token, for one waiting worker
+--   bell:<loop>                  LIST    calls one waiting worker back when it is to stop
 
-local T = KEYS[1]
-local DOMAIN = string.match(T, '^{nq:([^:}]+)')
 local US, RS = '\31', '\30'
 local LANES = {'callbacks', 'enterprise', 'professional', 'advance', 'free'}
-local call = redis.call
+local call
+
+-- What a run begins with: the tag, the domain in it, and keys that every run needs, put together once.
+local T, DOMAIN, WAITING, RUNNING, BODY
+-- Changes in the numbers of waiting actions, written once by `close`, and whether something became visible.
+local counted, tenants_counted, woken
+-- Whether there is anything of what is seldom there: queues whose actions run one at a time, parked tenants, failures,
+-- cancellations. One question tells that there is nothing.
+local seldom, known_ordered, known_parked
+-- Tenants by lane that become ready in one go.
+local coming
+-- The moment of this run in microseconds, set by `clock`; steps of a task carry it.
+local stamp
+
+local function begin(tag)
+  call = redis.call
+  if tag ~= T then
+    T, DOMAIN = tag, string.match(tag, '^{nq:([^:}]+)')
+    WAITING, RUNNING, BODY = T .. 'w', T .. 'inf', T .. 'b:'
+  end
+  counted, tenants_counted, woken, coming, stamp = {}, {}, false, {}, 0
+  seldom, known_ordered, known_parked = call('EXISTS', T .. 'ol', T .. 'park', T .. 'f', T .. 'cx') > 0, nil, nil
+end
 
 -- A number in full: Lua's own conversion rounds to 14 digits.
 local function int(number)
   return string.format('%d', number)
 end
 
--- The moment of this run in microseconds, set by `clock`; steps of a task carry it.
-local stamp = 0
+-- A number in full that may have a fraction.
+local function exact(number)
+  return number % 1 == 0 and int(number) or string.format('%.17g', number)
+end
 
 -- Returns milliseconds and microseconds: those given, or the server's own when 0 is given.
 local function clock(given)
@@ -49,12 +75,13 @@ local function clock(given)
   return math.floor(stamp / 1000), stamp
 end
 
--- Header of a body, big endian: magic, lane, tier (places in LANES), flags, most attempts, most crashes (a byte each), when
--- it became visible in microseconds (7), how long it may wait for its first claim from then on, how long it may take from then
+-- Header of a body, big endian: when it became visible in microseconds (7), magic, lane, tier (places in LANES), flags, most
+-- attempts, most crashes (a byte each), how long it may wait for its first claim from then on, how long it may take from then
 -- on, its budget from the first claim (5 each, milliseconds, 0 = no limit), lengths of tenant and middle (a byte each), tenant,
--- middle. `engine/entry.rs` writes and reads the same.
-local HEADER, MAGIC, FIXED, LONGEST = '>BBBBBBI7I5I5I5BB', 78, 30, 286
-local ROOT, OUTCOME, ORDERED = 1, 2, 4
+-- middle. `engine/entry.rs` writes and reads the same. The moment stands first because the script puts it there: of a string
+-- Lua hashes every byte, so it makes as few long ones as it can.
+local HEADER, MAGIC, DATED, FIXED, LONGEST = '>I7BBBBBBI5I5I5BB', 78, 7, 30, 286
+local ROOT, OUTCOME, ORDERED, SELDOM = 1, 2, 4, 8
 
 local function has(flags, flag)
   return math.floor(flags / flag) % 2 == 1
@@ -63,7 +90,7 @@ end
 -- Reads the header of a body into a table; nil when it is not one of ours.
 local function parse(body)
   if not body or #body < FIXED then return nil end
-  local magic, lane, tier, flags, attempts, crashes, enqueued, wait, within, budget, tenant, middle =
+  local enqueued, magic, lane, tier, flags, attempts, crashes, wait, within, budget, tenant, middle =
     struct.unpack(HEADER, body)
   if magic ~= MAGIC or not LANES[lane] or not LANES[tier] or tier == 1 or #body < FIXED + tenant + middle then return nil end
   local visible = math.floor(enqueued / 1000)
@@ -78,7 +105,7 @@ end
 
 -- Returns a body that became visible at another moment.
 local function dated(body, us)
-  return string.sub(body, 1, 6) .. struct.pack('>I7', us) .. string.sub(body, 14)
+  return struct.pack('>I7', us) .. string.sub(body, DATED + 1)
 end
 
 -- Reads the header alone, without moving the payload.
@@ -98,56 +125,65 @@ local function queue_key(tenant, middle, lane)
   return T .. 'q:' .. queue_of(tenant, middle, lane)
 end
 
--- Changes in the numbers of waiting actions, written once by `close`.
-local counted, tenants_counted, woken = {}, {}, false
+-- Adds to the fields of a hash; all in one go when there are several. What is known of them need not be asked.
+local function add(hash, changes, known)
+  local fields = {}
+  for field, change in pairs(changes) do
+    if change ~= 0 then fields[#fields + 1] = field end
+  end
+  if #fields == 0 then return end
+  if #fields == 1 then return call('HINCRBY', hash, fields[1], changes[fields[1]]) end
+  local values = {}
+  local before = not known and call('HMGET', hash, unpack(fields))
+  for i, field in ipairs(fields) do
+    values[2 * i - 1], values[2 * i] = field, (known and known[field] or tonumber(before[i] or 0)) + changes[field]
+  end
+  call('HSET', hash, unpack(values))
+end
 
 local function count(lane, tenant, change)
   counted[lane] = (counted[lane] or 0) + change
   if lane ~= 'callbacks' then tenants_counted[tenant] = (tenants_counted[tenant] or 0) + change end
 end
 
--- Names of the keys that every run needs, put together once.
-local WAITING, RUNNING, BODY = T .. 'w', T .. 'inf', T .. 'b:'
-
--- Whether there are queues whose actions run one at a time, parked tenants; asked once a run.
-local known_ordered, known_parked
 local function any_ordered()
-  if known_ordered == nil then known_ordered = call('EXISTS', T .. 'ol') == 1 end
+  if known_ordered == nil then known_ordered = seldom and call('EXISTS', T .. 'ol') == 1 end
   return known_ordered
 end
 local function any_parked()
-  if known_parked == nil then known_parked = call('EXISTS', T .. 'park') == 1 end
+  if known_parked == nil then known_parked = seldom and call('EXISTS', T .. 'park') == 1 end
   return known_parked
 end
 
--- Virtual times of the lanes, looked up once a run.
-local virtual_times = {}
-
--- Makes a tenant ready whose ring was empty. Who was idle starts at the present virtual time; who left while ahead of it
--- starts where it left. What is remembered of that goes when the virtual time has passed it.
-local function make_ready(lane, tenant)
-  local virtual = virtual_times[lane]
-  if not virtual then
-    virtual = tonumber(call('HGET', T .. 'v', 'v:' .. lane) or 0)
-    virtual_times[lane] = virtual
+-- Makes the tenants ready whose rings were empty. Who was idle starts at the present virtual time of the lane; who left while
+-- ahead of it starts where it left.
+local function make_ready()
+  for lane, tenants in pairs(coming) do
+    local virtual, members = call('HGET', T .. 'v', 'v:' .. lane) or '0', {}
+    for i, tenant in ipairs(tenants) do members[2 * i - 1], members[2 * i] = virtual, tenant end
+    call('ZADD', T .. 'r:' .. lane, 'GT', unpack(members))
   end
-  local left_at = tonumber(call('ZSCORE', T .. 'z:' .. lane, tenant) or 0)
-  if left_at > virtual then virtual = left_at end
-  call('ZADD', T .. 'r:' .. lane, virtual, tenant)
+  coming = {}
 end
 
--- A queue that has something to give enters its tenant's ring; a ring that was empty makes its tenant ready.
+-- A queue that has something to give enters its tenant's ring; a ring that was empty makes its tenant ready, with the next
+-- `make_ready`.
 local function enter(tenant, middle, lane)
-  if call('RPUSH', T .. 'x:' .. lane .. ':' .. tenant, middle) == 1 then make_ready(lane, tenant) end
+  if call('RPUSH', T .. 'x:' .. lane .. ':' .. tenant, middle) > 1 then return end
+  local tenants = coming[lane]
+  if not tenants then
+    tenants = {}
+    coming[lane] = tenants
+  end
+  tenants[#tenants + 1] = tenant
 end
 
 -- Puts an id into its queue. Of a queue whose actions run one at a time the one that ran may stand at the head again, and
 -- then others may follow; as long as one runs, the queue stays out of its ring.
-local function push(entry, id, at_head)
-  local lane, tenant, middle = entry.lane, entry.tenant, entry.middle
+local function put(lane, tenant, middle, ordered, id, at_head)
   local length = call(at_head and 'LPUSH' or 'RPUSH', queue_key(tenant, middle, lane), id)
   local enters = length == 1
-  if entry.ordered and call('HSETNX', T .. 'ol', queue_of(tenant, middle, lane), '') == 1 then known_ordered = true end
+  if ordered and call('HSETNX', T .. 'ol', queue_of(tenant, middle, lane), '') == 1 then known_ordered = true end
   if any_ordered() then
     local queue = queue_of(tenant, middle, lane)
     local holder = call('HGET', T .. 'ol', queue)
@@ -162,6 +198,10 @@ local function push(entry, id, at_head)
   count(lane, tenant, 1)
   woken = true
   return length
+end
+
+local function push(entry, id, at_head)
+  return put(entry.lane, entry.tenant, entry.middle, entry.ordered, id, at_head)
 end
 
 -- Forgets that the actions of an empty queue ran one at a time, unless one runs.
@@ -186,147 +226,12 @@ local function unlock(tenant, middle, lane, id)
   end
 end
 
--- Takes leases away from a tenant's number. A tenant that waits at its cap may be served again: the next claim judges.
-local function return_leases(tenant, lane, leases)
-  if lane == 'callbacks' then return end
-  call('HINCRBY', RUNNING, tenant, -leases)
-  if not any_parked() then return end
-  for i = 2, #LANES do
-    local member = LANES[i] .. ':' .. tenant
-    local virtual = call('ZSCORE', T .. 'park', member)
-    if virtual and call('HEXISTS', T .. 'pt', tenant) == 0 then
-      call('ZREM', T .. 'park', member)
-      call('ZADD', T .. 'r:' .. LANES[i], virtual, tenant)
-      woken = true
-    end
-  end
-end
-
--- Returns failures, crashes, deadline and first claim of an action; zeros and nil before its first failure.
-local function recall(id)
-  local failures, crashes, deadline, first =
-    string.match(call('HGET', T .. 'f', id) or '', '^(%d+)\31(%d+)\31(%d+)\31(%d+)$')
-  if not failures then return 0, 0, nil, nil end
-  return tonumber(failures), tonumber(crashes), tonumber(deadline), tonumber(first)
-end
-
-local function remember(id, failures, crashes, deadline, first)
-  call('HSET', T .. 'f', id, table.concat({int(failures), int(crashes), int(deadline), int(first)}, US))
-end
-
--- Returns deadline and first claim of a leased action: remembered ones, or what follows from the token of its only claim.
-local function limits(entry, token, deadline, first)
-  if first then return deadline, first end
-  first = math.floor(tonumber(token) / 1000)
-  if entry.deadline > 0 then return entry.deadline, first end
-  if entry.budget > 0 then return first + entry.budget, first end
-  return 0, first
-end
-
-local function event(name, attempt)
-  return table.concat({name, int(stamp), DOMAIN, int(attempt)}, US) .. RS
-end
-
--- Changes the record of a task, if it is still there, and adds to its timeline.
-local function record(id, events, ...)
-  local known = call('HGET', T .. 't:' .. id, 'events')
-  if not known then return nil end
-  events = known .. events
-  call('HSET', T .. 't:' .. id, 'events', events, ...)
-  return events
-end
-
--- Makes the record of a task. `root` is the type of its action and the session.
-local function record_new(id, entry, root, position, now, kept)
-  local kind, session = string.match(root, '^([^\31]*)\31(.*)$')
-  call('HSET', T .. 't:' .. id, 'type', kind or '', 'tenant', entry.tenant, 'tier', entry.tier, 'session', session or '',
-    'context', entry.middle, 'queue', queue_name(entry.middle, entry.lane), 'position', position, 'status', 'pending',
-    'attempts', 0, 'created_at', int(now), 'events', event('queued', 0))
-  local index = T .. 'ti:' .. entry.tenant
-  call('ZADD', index, now, id)
-  call('ZREMRANGEBYSCORE', index, '-inf', now - 2 * kept)
-  call('PEXPIRE', index, 2 * kept)
-end
-
--- An outcome older than this was left behind by the process that should have handed it over. One that a script made has no
--- such process and is old from the start.
-local SWEEP_AGE = 1000
-
--- Puts an outcome into the outbox, for a process to hand over.
-local function post(id, outcome, now)
-  call('ZADD', T .. 'o', now, id)
-  call('HSET', T .. 'ob', id, outcome)
-end
-
-local function bury(id, why, now, entry, attempts, failure, body, keep)
-  -- A record goes before its dead letter does: what it would need again lies here.
-  local root = entry and entry.root and call('HMGET', T .. 't:' .. id, 'type', 'session') or {}
-  call('XADD', T .. 'dead', 'MAXLEN', '~', keep, '*', 'id', id, 'why', why, 'at', int(now),
-    'tenant', entry and entry.tenant or '', 'queue', entry and queue_name(entry.middle, entry.lane) or '',
-    'attempts', int(attempts), 'error', failure, 'root', (root[1] or '') .. US .. (root[2] or ''), 'body', body)
-end
-
-local function forget(id)
-  call('UNLINK', T .. 'b:' .. id)
-  call('HDEL', T .. 'f', id)
-  call('HDEL', T .. 'cx', id)
-end
-
--- Ends what nobody can read; its bytes are kept.
-local function bury_malformed(id, body, now, given)
-  record(id, event('malformed', 0), 'status', 'failed', 'why', 'malformed', 'finished_at', int(now))
-  call('PEXPIRE', T .. 't:' .. id, given.result_ttl)
-  bury(id, 'malformed', now, nil, 0, '', body, given.keep)
-  forget(id)
-  -- Whose queue it holds back no header tells any more.
-  local ordered = any_ordered() and call('HGETALL', T .. 'ol') or {}
-  for i = 1, #ordered, 2 do
-    local tenant, middle, lane = string.match(ordered[i], '^([^:]+):[^:]+:([^:]+):([^:]+)$')
-    if ordered[i + 1] == id then unlock(tenant, middle, lane, id) end
-  end
-end
-
--- The same for an id that lies in no queue any more. What has ended before is left alone.
-local function bury_if_malformed(id, now, given)
-  local body = call('GET', T .. 'b:' .. id)
-  if body and not parse(body) then bury_malformed(id, body, now, given) end
-end
-
-local STATUS_OF = {poison = 'failed', expired = 'timeout', overdue = 'timeout', cancelled = 'cancelled'}
-local IS_DEAD = {poison = true, expired = true}
-
--- Ends an action that no worker settles: poison, expired (never claimed), overdue (claimed before) or cancelled. Its outcome
--- goes to the outbox as 'L', why, attempts, fence, first claim, end, reason, length of the events, a separator, events and
--- body: the process that hands it over makes the callback of it.
-local function finish(id, entry, why, now, given)
-  local failures, crashes, _, first = recall(id)
-  -- Greater than the token of any delivery before, so that the end is not refused where deliveries left traces.
-  local fence = math.max(now * 1000 + 999, tonumber(call('HGET', T .. 'v', 'tok') or 0) + 1)
-  local body = call('GET', T .. 'b:' .. id) or ''
-  local attempts = failures + crashes
-  local events = ''
-  if entry.root then
-    events = record(id, event(why, attempts), 'status', STATUS_OF[why], 'why', why, 'reason', given.reason or '',
-      'finished_at', int(now)) or ''
-    call('PEXPIRE', T .. 't:' .. id, given.result_ttl)
-  end
-  if entry.outcome then
-    post(id, 'L' .. table.concat({why, int(attempts), int(fence), int(first or 0), int(now),
-      (string.gsub(given.reason or '', '[%c]', ' ')), int(#events)}, US) .. RS .. events .. body, now - SWEEP_AGE)
-  end
-  if IS_DEAD[why] then bury(id, why, now, entry, attempts, '', body, given.keep) end
-  forget(id)
-  unlock(entry.tenant, entry.middle, entry.lane, id)
-end
-
--- Writes what was put off, and leaves a token for one waiting worker when something became visible.
-local function close()
-  for lane, change in pairs(counted) do
-    if change ~= 0 then call('HINCRBY', T .. 'n', lane, change) end
-  end
-  for tenant, change in pairs(tenants_counted) do
-    if change ~= 0 then call('HINCRBY', WAITING, tenant, change) end
-  end
+-- Writes what was put off, and leaves a token for one waiting worker when something became visible. `holds`: how many actions
+-- of the tenants waited before, if that is known.
+local function close(holds)
+  make_ready()
+  add(T .. 'n', counted)
+  add(WAITING, tenants_counted, holds)
   counted, tenants_counted = {}, {}
   if woken and call('LLEN', T .. 'wake') == 0 then call('RPUSH', T .. 'wake', '1') end
 end

@@ -1,63 +1,66 @@
 #!lua flags=allow-oom
 -- settle: ends deliveries, each under its fencing token.
 --
--- KEYS[1]  tag of the partition
+-- Key      tag of the partition
 -- ARGV     now (0 = the server's clock), how long records are kept (ms), dead letters kept, then items, each beginning with a
 --          letter, the id and the token:
---            d  tenant, lane                  done, without record, outcome and dead letter
+--            d  (right behind the letter the place of the lane and the tenant)  done, without record, outcome and dead letter;
+--               an empty letter: the same once more, of the same lane and tenant
 --            D  tenant, lane, status, why (reason of a dead letter; else empty), outcome for the outbox (empty = none), result,
 --               error, tokens, events, attempt, recorded (1 or empty)
 --            r  delay (ms), error, events     to be tried again
 --            b  events                        given back
 --            c                                its worker is gone: the lease ends now, and whoever lets time act counts a crash
 --            x  (no token)                    the outcome of `id` was handed over
--- Reply    ok | stale (somebody else may hold it: not ours any more) | gone (it has ended) an item
+-- Reply    a letter an item: o (ok) | s (stale: somebody else may hold it, it is not ours any more) | g (gone: it has ended)
 -- Holds    Only the holder of the lease `id:token` changes anything. End, record and outbox change together. Settling works
 --          on a full server.
 
-local now = clock(ARGV[1])
-local kept, keep = tonumber(ARGV[2]), ARGV[3]
-local LENGTH = {d = 5, D = 14, r = 6, b = 4, c = 3, x = 3}
+local now, kept, keep
+local LENGTH = {[''] = 3, d = 3, D = 14, r = 6, b = 4, c = 3, x = 3}
 
--- Every item as where it begins; the leases that are asked for, and which of them are held.
-local items, members = {}, {}
-local at = 4
-while at <= #ARGV do
-  items[#items + 1] = at
-  members[#members + 1] = ARGV[at + 1] .. ':' .. ARGV[at + 2]
-  at = at + LENGTH[ARGV[at]]
+-- The lease of every item, when it ends if it is held, and those that were settled in this run.
+local members, scores, settled
+-- Leases that are over, actions that are, what tenants give back, how long completed ones took by lane; see `clear`.
+local released, forgotten, given_back, runs
+
+-- Returns where every item begins.
+local function read(ARGV)
+  local items, at = {}, 4
+  members = {}
+  while at <= #ARGV do
+    items[#items + 1] = at
+    members[#members + 1] = ARGV[at + 1] .. ':' .. ARGV[at + 2]
+    at = at + LENGTH[string.sub(ARGV[at], 1, 1)]
+  end
+  scores = #members > 0 and call('ZMSCORE', T .. 'lease', unpack(members)) or {}
+  return items
 end
-local scores = #members > 0 and call('ZMSCORE', T .. 'lease', unpack(members)) or {}
-
-local released, forgotten, given_back, runs = {}, {}, {}, {}
 
 -- Notes that a delivery is over; written once by `clear`.
 local function give_back(tenant, lane)
-  if lane ~= 'callbacks' then given_back[tenant] = (given_back[tenant] or 0) + 1 end
+  if lane ~= 'callbacks' then given_back[tenant] = (given_back[tenant] or 0) - 1 end
 end
 
+-- Notes how long a completed action took. Of a batch of one lane the first stands for all.
 local function sample(lane, token)
-  local known = runs[lane]
-  if not known then
-    known = {0, 0}
-    runs[lane] = known
-  end
-  known[1] = known[1] + 1
-  known[2] = known[2] + math.max(0, now - math.floor(tonumber(token) / 1000))
+  if not runs[lane] then runs[lane] = math.max(0, now - math.floor(tonumber(token) / 1000)) end
 end
 
-local function done(id, token, i)
-  local tenant, lane = ARGV[i + 3], ARGV[i + 4]
-  give_back(tenant, lane)
-  sample(lane, token)
+-- Lane and tenant of the last `d`, which those with an empty letter share.
+local lane_of_done, tenant_of_done
+
+local function done(id, token)
+  give_back(tenant_of_done, lane_of_done)
+  sample(lane_of_done, token)
   if any_ordered() then
     local entry = head_of(id)
-    if entry then unlock(tenant, entry.middle, lane, id) end
+    if entry then unlock(tenant_of_done, entry.middle, lane_of_done, id) end
   end
   forgotten[#forgotten + 1] = id
 end
 
-local function complete(id, token, i)
+local function complete(ARGV, id, token, i)
   local tenant, lane, status, why, outcome = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local failure, attempt = ARGV[i + 9], tonumber(ARGV[i + 12])
   if ARGV[i + 13] ~= '' then
@@ -103,58 +106,70 @@ local function come_back(id, token, failed, delay, failure, told)
   woken = true
 end
 
-local settled = {}
-local function settle(number, i)
+local function settle_one(ARGV, number, i)
   local verb, id, token = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if #verb > 1 then
+    lane_of_done, tenant_of_done = LANES[string.byte(verb, 2) - 48], string.sub(verb, 3)
+    verb = ''
+  end
   if verb == 'x' then
     call('ZREM', T .. 'o', id)
     call('HDEL', T .. 'ob', id)
-    return 'ok'
+    return 'o'
   end
   local member = members[number]
   if not scores[number] or settled[member] then
-    return (call('EXISTS', T .. 'b:' .. id) == 1 and not settled[member]) and 'stale' or 'gone'
+    -- Also what is settled twice in one go is over.
+    return (call('EXISTS', BODY .. id) == 1 and not settled[member]) and 's' or 'g'
   end
   settled[member] = true
   if verb == 'c' then
     call('ZADD', T .. 'lease', 'XX', now, member)
     woken = true
-    return 'ok'
+    return 'o'
   end
   released[#released + 1] = member
-  if verb == 'd' then
-    done(id, token, i)
+  if verb == '' then
+    done(id, token)
   elseif verb == 'D' then
-    complete(id, token, i)
+    complete(ARGV, id, token, i)
   elseif verb == 'r' then
     come_back(id, token, true, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
   else
     come_back(id, token, false, 0, '', ARGV[i + 3])
   end
-  return 'ok'
+  return 'o'
 end
 
 -- Writes what was put off.
 local function clear()
   if #released > 0 then call('ZREM', T .. 'lease', unpack(released)) end
-  for tenant, leases in pairs(given_back) do return_leases(tenant, '', leases) end
+  return_leases(given_back)
   if #forgotten == 0 then return end
   local bodies = {}
   for k = 1, #forgotten do bodies[k] = BODY .. forgotten[k] end
   call('UNLINK', unpack(bodies))
+  if not seldom then return end
   for _, key in ipairs({'f', 'cx'}) do
     if call('EXISTS', T .. key) == 1 then call('HDEL', T .. key, unpack(forgotten)) end
   end
 end
 
-local reply = {}
-for number, i in ipairs(items) do reply[number] = settle(number, i) end
-clear()
 -- The running mean of how long completed actions took, by lane: a tenth of every new batch.
-for lane, taken in pairs(runs) do
-  local mean = taken[2] / taken[1]
-  local known = tonumber(call('HGET', T .. 'n', 'run:' .. lane) or mean)
-  call('HSET', T .. 'n', 'run:' .. lane, string.format('%.3f', known + (mean - known) * 0.1))
+local function note_runs()
+  for lane, taken in pairs(runs) do
+    local known = tonumber(call('HGET', T .. 'n', 'run:' .. lane) or taken)
+    call('HSET', T .. 'n', 'run:' .. lane, string.format('%.3f', known + (taken - known) * 0.1))
+  end
 end
-close()
-return reply
+
+local function settle(ARGV)
+  now, kept, keep = clock(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+  settled, released, forgotten, given_back, runs = {}, {}, {}, {}, {}
+  local letters = {}
+  for number, i in ipairs(read(ARGV)) do letters[number] = settle_one(ARGV, number, i) end
+  clear()
+  note_runs()
+  close()
+  return table.concat(letters)
+end

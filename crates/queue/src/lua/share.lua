@@ -1,24 +1,26 @@
--- share.lua: how a claim's slots are shared between the lanes. Stands behind due.lua in claim.lua.
+-- share.lua: how a claim's slots are shared between the lanes.
 
--- Reads what is set at run time over what the process was started with.
+-- Reads what is set at run time over what the process was started with. `is_set`: whether anything is.
 --   weights  shares of the tiers; strict: highest tier first, but for a reserve shared by weight
 --   reserve  that part, 0 to 1; quantum: most actions of a tenant before the next one's turn
 --   cap      most leases of a tenant, 0 = no limit; ageing: age of a tier's work (ms) from which its weight grows, 0 = never
-local function settings(weights, strict, reserve, quantum, cap, ageing)
-  local set = {}
-  if call('EXISTS', T .. 'cfg') == 1 then
-    local pairs_of = call('HGETALL', T .. 'cfg')
-    for i = 1, #pairs_of, 2 do set[pairs_of[i]] = pairs_of[i + 1] end
+local function settings(is_set, weights, strict, reserve, quantum, cap, ageing)
+  local known = {weight = {}, ageing = {}, paused = {}, strict = strict == 'strict', reserve = tonumber(reserve) / 100,
+    quantum = tonumber(quantum), cap = tonumber(cap), all_paused = false}
+  for i = 2, #LANES do
+    known.weight[LANES[i]], known.ageing[LANES[i]] = tonumber(weights[i - 1]), tonumber(ageing[i - 1])
   end
-  local known = {weight = {}, ageing = {}, paused = {}}
+  if not is_set then return known end
+  local set, pairs_of = {}, call('HGETALL', T .. 'cfg')
+  for i = 1, #pairs_of, 2 do set[pairs_of[i]] = pairs_of[i + 1] end
   for i = 2, #LANES do
     local lane = LANES[i]
-    known.weight[lane] = tonumber(set['weight:' .. lane] or weights[i - 1])
-    known.ageing[lane] = tonumber(set['ageing:' .. lane] or ageing[i - 1])
+    known.weight[lane] = tonumber(set['weight:' .. lane] or known.weight[lane])
+    known.ageing[lane] = tonumber(set['ageing:' .. lane] or known.ageing[lane])
     known.paused[lane] = set['pause:' .. lane] ~= nil
   end
-  known.strict = (set.sharing or strict) == 'strict'
-  known.reserve = tonumber(set.reserve or reserve) / 100
+  if set.sharing then known.strict = set.sharing == 'strict' end
+  if set.reserve then known.reserve = tonumber(set.reserve) / 100 end
   known.quantum = tonumber(set.quantum or quantum)
   known.cap = tonumber(set.cap or cap)
   known.all_paused = set.pause ~= nil

@@ -1,4 +1,4 @@
--- survey.lua: looks at a whole partition. Stands behind entry.lua in the tools check and repair.
+-- survey.lua: looks at a whole partition.
 
 -- Returns what stands behind `kind` in the names of keys.
 local function names(kind)

@@ -2,38 +2,37 @@
 -- tick: lets time act where no worker claims: delayed actions become visible, lost leases come back, and what waited too long
 -- ends.
 --
--- KEYS[1]  tag of the partition
+-- Key      tag of the partition
 -- ARGV     now (0 = the server's clock), how long records are kept (ms), dead letters kept, delay after a second crash (ms),
 --          most queues to look at, how long dead letters are kept (ms)
 -- Reply    now, oldest outcome that waits in the outbox (0 = none), actions that exist (waiting, delayed, leased), then claimed
 --          so far, waiting actions, mean run (ms, empty = unknown) and age of the oldest that was looked at (ms) of enterprise,
 --          professional, advance, free
--- Holds    Only heads of queues are looked at, a bounded number a run, from where the last run stopped.
+-- Holds    Only heads of queues are looked at, a bounded number a run, from where the last run stopped. A partition that has
+--          nothing costs four commands.
 
-local now = clock(ARGV[1])
-local given = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], crash_delay = tonumber(ARGV[4])}
-local budget = tonumber(ARGV[5])
+-- The time of the run, how endings are kept, how many queues may still be looked at, the age of the oldest action by lane.
+local now, given, budget, oldest
 
-let_time_act(now, 1000, given)
+-- Tells why a head has to go, and for what reason if somebody gave it; nil when it may stay.
+local function why_spent(id, entry)
+  local _, _, deadline, first = recall(id)
+  local reason = call('HGET', T .. 'cx', id)
+  -- Its caller gave it up; it is no dead letter.
+  if reason then return 'cancelled', reason end
+  if first then return deadline > 0 and now >= deadline and 'overdue' or nil end
+  local late = (entry.wait > 0 and now >= entry.wait) or (entry.deadline > 0 and now >= entry.deadline)
+  return late and 'expired' or nil
+end
 
 -- Tells whether the head of a queue has to go, and ends it if it waited too long.
-local oldest = {}
-local function spent(id)
+local function is_spent(id)
   local entry = head_of(id)
   if not entry then
     -- A tombstone goes; a malformed body stays for the next claim, which buries it.
-    return call('EXISTS', T .. 'b:' .. id) == 0
+    return call('EXISTS', BODY .. id) == 0
   end
-  local _, _, deadline, first = recall(id)
-  local why, reason = nil, call('HGET', T .. 'cx', id)
-  if reason then
-    -- Its caller gave it up; it is no dead letter.
-    why = 'cancelled'
-  elseif first then
-    if deadline > 0 and now >= deadline then why = 'overdue' end
-  elseif (entry.wait > 0 and now >= entry.wait) or (entry.deadline > 0 and now >= entry.deadline) then
-    why = 'expired'
-  end
+  local why, reason = why_spent(id, entry)
   if not why then
     oldest[entry.lane] = math.max(oldest[entry.lane] or 0, now - math.floor(entry.enqueued / 1000))
     return false
@@ -46,7 +45,7 @@ end
 local function look_at(lane, tenant, middle)
   local key = queue_key(tenant, middle, lane)
   local id = call('LINDEX', key, 0)
-  while id and budget > 0 and spent(id) do
+  while id and budget > 0 and is_spent(id) do
     budget = budget - 1
     call('LPOP', key)
     id = call('LINDEX', key, 0)
@@ -80,43 +79,64 @@ local function look_through(set, visit)
   if next_from ~= from then call('HSET', T .. 'v', 'scan:' .. set, next_from) end
 end
 
-for _, lane in ipairs(LANES) do
-  look_through('r:' .. lane, function(tenant) return look_around(lane, tenant) end)
-end
-look_through('park', function(member)
-  local lane, tenant = string.match(member, '^([^:]+):(.+)$')
-  return look_around(lane, tenant)
-end)
-close()
-
--- Strikes out tenants that have nothing any more, some at a time.
-for _, key in ipairs({WAITING, RUNNING}) do
+-- Strikes out the tenants of a hash that have nothing any more, some at a time.
+local function strike_out(key)
   local page = call('HSCAN', key, call('HGET', T .. 'v', 'scan:' .. key) or '0', 'COUNT', 200)
+  local empty = {}
   for i = 1, #page[2], 2 do
-    if page[2][i + 1] == '0' then call('HDEL', key, page[2][i]) end
+    if page[2][i + 1] == '0' then empty[#empty + 1] = page[2][i] end
   end
+  if #empty > 0 then call('HDEL', key, unpack(empty)) end
   call('HSET', T .. 'v', 'scan:' .. key, page[1])
 end
-local ttl = tonumber(ARGV[6])
-if ttl > 0 then call('XTRIM', T .. 'dead', 'MINID', int(math.max(0, now - ttl))) end
 
-local first = least('o')
-local fields = {}
-for i = 2, #LANES do
-  fields[#fields + 1] = 'claimed:' .. LANES[i]
-  fields[#fields + 1] = LANES[i]
-  fields[#fields + 1] = 'run:' .. LANES[i]
+-- Looks at everything that time may have changed.
+local function look_everywhere(dead_ttl)
+  let_time_act(now, 1000, given)
+  for _, lane in ipairs(LANES) do
+    look_through('r:' .. lane, function(tenant) return look_around(lane, tenant) end)
+  end
+  if call('EXISTS', T .. 'park') == 1 then
+    look_through('park', function(member)
+      local lane, tenant = string.match(member, '^([^:]+):(.+)$')
+      return look_around(lane, tenant)
+    end)
+  end
+  close()
+  strike_out(WAITING)
+  strike_out(RUNNING)
+  if dead_ttl > 0 then call('XTRIM', T .. 'dead', 'MINID', int(math.max(0, now - dead_ttl))) end
 end
-local numbers = call('HMGET', T .. 'n', 'callbacks', unpack(fields))
-local exist = call('ZCARD', T .. 'lease') + call('ZCARD', T .. 'd') + tonumber(numbers[1] or 0)
-local reply = {now, first or 0, 0}
-for i = 2, #LANES do
-  local base = 3 * (i - 2) + 1
-  reply[#reply + 1] = tonumber(numbers[base + 1] or 0)
-  reply[#reply + 1] = tonumber(numbers[base + 2] or 0)
-  reply[#reply + 1] = numbers[base + 3] or ''
-  reply[#reply + 1] = oldest[LANES[i]] or 0
-  exist = exist + tonumber(numbers[base + 2] or 0)
+
+-- Returns the numbers of the partition.
+local function numbers(any)
+  local fields = {'callbacks'}
+  for i = 2, #LANES do
+    fields[#fields + 1] = 'claimed:' .. LANES[i]
+    fields[#fields + 1] = LANES[i]
+    fields[#fields + 1] = 'run:' .. LANES[i]
+  end
+  local known = call('HMGET', T .. 'n', unpack(fields))
+  local exist = tonumber(known[1] or 0)
+  if any then exist = exist + call('ZCARD', T .. 'lease') + call('ZCARD', T .. 'd') end
+  local reply = {now, any and least('o') or 0, 0}
+  for i = 2, #LANES do
+    local at, base = #reply, 3 * (i - 2) + 1
+    local waiting = tonumber(known[base + 2] or 0)
+    reply[at + 1], reply[at + 2], reply[at + 3] = tonumber(known[base + 1] or 0), waiting, known[base + 3] or ''
+    reply[at + 4] = oldest[LANES[i]] or 0
+    exist = exist + waiting
+  end
+  reply[3] = exist
+  return reply
 end
-reply[3] = exist
-return reply
+
+local function tick(ARGV)
+  now = clock(ARGV[1])
+  given, budget, oldest = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], crash_delay = tonumber(ARGV[4])}, tonumber(ARGV[5]), {}
+  local keys = {T .. 'd', T .. 'lease', T .. 'o', T .. 'park', T .. 'dead', WAITING, RUNNING}
+  for _, lane in ipairs(LANES) do keys[#keys + 1] = T .. 'r:' .. lane end
+  local any = call('EXISTS', unpack(keys)) > 0
+  if any then look_everywhere(tonumber(ARGV[6])) end
+  return numbers(any)
+end

@@ -97,7 +97,7 @@ async fn an_entry_whose_header_names_no_lane_stops_nobody() {
         bench.put(T0, entry(id, "acme", "agent-1", Tier::Free)).await;
     }
     // Also when it would end instead of being leased, which needs the whole header.
-    bench.redis.command(&["SETRANGE", "{nq:execution:0}:b:a", "1", "\u{9}"]);
+    bench.redis.command(&["SETRANGE", "{nq:execution:0}:b:a", "8", "\u{9}"]);
     bench.redis.command(&["HSET", "{nq:execution:0}:cx", "a", "enough"]);
     assert_eq!(bench.ids(T0, 5).await, ["b"]);
     assert_eq!(bench.redis.command(&["HGET", "{nq:execution:0}:t:a", "why"]), "malformed");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail where they stand, and may spawn")]
 
 mod bad_input;
+mod batches;
 mod bench;
 mod calls;
 mod chaos;

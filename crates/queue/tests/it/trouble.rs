@@ -75,16 +75,21 @@ async fn what_ran_while_redis_was_away_is_settled_when_it_is_back() {
     worker.await.unwrap();
 }
 
+fn forget_scripts(redis: &testkit::Redis) {
+    redis.command(&["SCRIPT", "FLUSH"]);
+    redis.command(&["FUNCTION", "FLUSH"]);
+}
+
 #[tokio::test]
 async fn forgetting_the_scripts_harms_nobody() {
     let mut setup = Setup::start().await;
     setup.run(searcher(&setup.queue, 4));
     let acme = tenant("acme");
     for i in 0..30 {
-        setup.redis.command(&["SCRIPT", "FLUSH"]);
+        forget_scripts(&setup.redis);
         let action = search(&acme, Tier::Free, &i.to_string());
         setup.queue.submit(action.clone()).await.unwrap();
-        setup.redis.command(&["SCRIPT", "FLUSH"]);
+        forget_scripts(&setup.redis);
         assert_eq!(setup.ended(&acme, action.task).await.status(), Status::Completed);
     }
     setup.finish().await;

@@ -197,6 +197,32 @@ async fn a_worker_that_stops_gives_back_what_it_cannot_finish_without_counting_a
 }
 
 #[tokio::test]
+async fn a_worker_that_stops_while_it_waits_takes_nothing_along() {
+    let mut setup = Setup::start().await;
+    let acme = tenant("acme");
+    let mut submitted = Vec::new();
+    for round in 0..20 {
+        let stop = setup.run(searcher(&setup.queue, 4));
+        testkit::eventually(PATIENCE, || async {
+            setup.redis.command(&["INFO", "clients"]).contains("blocked_clients:1")
+        })
+        .await;
+        // The token and the end of the waiting meet.
+        let action = search(&acme, Tier::Free, &round.to_string());
+        let (placed, ()) = tokio::join!(setup.queue.submit(action.clone()), async { stop.cancel() });
+        placed.unwrap();
+        submitted.push(action);
+        setup.stop().await;
+    }
+    setup.run(searcher(&setup.queue, 4));
+    for action in submitted {
+        let task = setup.ended(&acme, action.task).await;
+        assert_eq!((task.status(), task.attempts), (Status::Completed, 1), "no lease had to run out");
+    }
+    setup.finish().await;
+}
+
+#[tokio::test]
 async fn an_action_without_a_handler_is_refused_and_the_worker_goes_on() {
     let mut setup = Setup::start().await;
     let outcomes = setup.collect();

@@ -90,6 +90,7 @@ async fn a_server_that_forgets_its_scripts_all_the_time_does_all_the_work() {
             submitted.extend(submit(&setup, submitted.len()..submitted.len() + 25).await);
         }
         setup.redis.command(&["SCRIPT", "FLUSH"]);
+        setup.redis.command(&["FUNCTION", "FLUSH"]);
         flushes += 1;
         // The passing of time is the point: the server is given a moment to remember.
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -204,7 +204,9 @@ impl Pair<'_> {
     async fn claim(&mut self, most: usize) {
         let claimed = self.engine.claim(self.model.now, most).await.unwrap();
         self.model.let_time_act();
+        let last_token = self.model.last_token;
         for leased in &claimed.leased {
+            assert!(leased.token > last_token, "tokens grow");
             self.lease(leased);
         }
         self.sync_spent(&claimed, most).await;
@@ -233,7 +235,6 @@ impl Pair<'_> {
             }
         }
         assert_eq!(leased.attempt, known.failures + known.crashes + 1);
-        assert!(leased.token > model.last_token, "tokens grow");
         let fresh = (known.entry.budget.map_or(0, |budget| now + millis(budget)), now);
         assert_eq!((leased.deadline, leased.first_claim), known.limits.unwrap_or(fresh));
         model.last_token = leased.token;
