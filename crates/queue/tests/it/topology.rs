@@ -136,3 +136,28 @@ async fn a_submit_without_the_replica_that_it_needs_is_not_acknowledged() {
     assert!(matches!(refused, Error::Broker(broker::Error::Unavailable(_))), "{refused:?}");
     queue.drain().await;
 }
+
+#[tokio::test]
+async fn a_server_that_syncs_now_and_then_is_waited_for_or_refused_when_it_cannot_tell() {
+    let mut redis =
+        testkit::Redis::start_with(&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]).await;
+    let connection = broker::Redis::connect(&redis.url()).await.unwrap();
+    let tells = connection.server().await.unwrap().waitaof;
+    let config = Config { durability_of: [(Domain::Query, Durability::Fsync)].into(), ..quick() };
+    let queue = match Queue::start(connection, config).await {
+        Ok(queue) => queue,
+        Err(error) => {
+            assert!(!tells && matches!(&error, Error::Server(text) if text.contains("WAITAOF")), "{error}");
+            return;
+        }
+    };
+    let acme = tenant("acme");
+    let actions: Vec<_> = (0..20).map(|i| search(&acme, Tier::Free, &i.to_string())).collect();
+    futures::future::try_join_all(actions.iter().map(|action| queue.submit(action.clone()))).await.unwrap();
+    redis.restart().await;
+    testkit::eventually(PATIENCE, || async { queue.task(&acme, actions[0].task).await.is_ok() }).await;
+    for action in actions {
+        assert!(queue.task(&acme, action.task).await.unwrap().is_some(), "it was acknowledged");
+    }
+    queue.drain().await;
+}

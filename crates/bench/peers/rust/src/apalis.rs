@@ -2,8 +2,6 @@
 
 mod stage;
 
-use std::sync::Arc;
-
 use apalis::prelude::*;
 use apalis_redis::{Config, RedisStorage};
 use stage::{Data, OnJob, Peer};
@@ -17,7 +15,7 @@ impl Peer for Apalis {
     const VERSION: &'static str = "apalis-redis 1.0.0";
 
     fn settings(&self) -> String {
-        "batches of 128, results and events off, workers in parallel; jobs are pushed one by one, or as a stream".to_owned()
+        "one worker, batches of 128, results and events off; jobs are pushed one by one, or as a stream".to_owned()
     }
 
     async fn add(&self, data: Data) {
@@ -29,16 +27,17 @@ impl Peer for Apalis {
     }
 
     async fn work(&self, concurrency: usize, on_job: OnJob) {
-        let handler = move |data: Data, on_job: apalis::prelude::Data<OnJob>| async move {
-            (*on_job)(data.i);
-            Ok::<(), BoxDynError>(())
-        };
-        let worker = WorkerBuilder::new("bench")
-            .backend(self.storage.clone())
-            .data(on_job)
-            .concurrency(concurrency)
-            .build(handler);
-        tokio::spawn(async move { worker.run().await });
+        // On a thread of its own: the compiler cannot see that the worker's future may move to another thread.
+        let (storage, runtime) = (self.storage.clone(), tokio::runtime::Handle::current());
+        std::thread::spawn(move || {
+            let handler = move |data: Data, on_job: apalis::prelude::Data<OnJob>| async move {
+                (*on_job)(data.i);
+                Ok::<(), BoxDynError>(())
+            };
+            let worker =
+                WorkerBuilder::new("bench").backend(storage).data(on_job).concurrency(concurrency).build(handler);
+            runtime.block_on(worker.run())
+        });
     }
 }
 
