@@ -42,20 +42,31 @@ impl Blocking {
     ) -> Result<T, Error> {
         let mut answer = script.run_on(&mut self.connection, keys, arguments).await;
         for _ in 0..LOADS {
-            let (Err(error), Some(library)) = (&answer, script.library()) else { break };
-            if !error::is_unknown_function(error) {
-                break;
+            match (&answer, script.library()) {
+                (Err(error), Some(library)) if error::is_unknown_function(error) => {
+                    answer = self.give(library, script, keys, arguments).await;
+                }
+                _ => break,
             }
-            self.load(library).await?;
-            answer = script.run_on(&mut self.connection, keys, arguments).await;
         }
         self.settle(answer)
     }
 
-    /// Gives a library to the server.
-    pub(crate) async fn load(&mut self, library: &Library) -> Result<(), Error> {
-        let answer = library.load(&mut self.connection).await;
-        self.settle(answer)
+    /// Gives the server a library and runs a function of it; brings it along where there is no memory for it.
+    async fn give<T: FromRedisValue>(
+        &mut self,
+        library: &Library,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Vec<u8>],
+    ) -> RedisResult<T> {
+        match library.load(&mut self.connection).await {
+            Ok(()) => script.run_on(&mut self.connection, keys, arguments).await,
+            Err(error) if error::is_full(&error) => {
+                script.whole(keys, arguments).query_async(&mut self.connection).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs a command that waits, and a script right behind it: the server begins with the script as soon as the command is

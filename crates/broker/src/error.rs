@@ -29,7 +29,7 @@ impl From<RedisError> for Error {
         if error.kind() == ErrorKind::InvalidClientConfig {
             return Self::Url(UrlProblem::Client(error));
         }
-        if error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed") {
+        if is_full(&error) {
             return Self::Full(error);
         }
         if is_passing(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
@@ -57,6 +57,11 @@ pub(crate) fn is_lost(error: &RedisError) -> bool {
 
 fn is_down(error: &RedisError) -> bool {
     has_kind(error, ServerErrorKind::ClusterDown)
+}
+
+/// Tells whether a server has no memory for what it was to write.
+pub(crate) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
 }
 
 /// Tells whether a server does not know a script.

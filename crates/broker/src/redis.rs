@@ -7,7 +7,6 @@ use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult, ServerErrorKi
 
 use crate::cluster::{Across, Cluster};
 use crate::line::{Line, Place, Through};
-use crate::script::LOADS;
 use crate::sentinel::Sentinels;
 use crate::url::Target;
 use crate::{Blocking, Error, Script, ServerInfo, UrlProblem, error};
@@ -77,28 +76,16 @@ impl Redis {
         keys: &[&str],
         arguments: &[Vec<u8>],
     ) -> Result<T, Error> {
-        let mut answer = self.try_to_run(script, keys, arguments).await;
-        for _ in 0..LOADS {
-            let (Err(error), Some(library), Some(key)) = (&answer, script.library(), keys.first()) else { break };
-            if !error::is_unknown_function(error) {
-                break;
-            }
-            // In a cluster every server is told on its own.
-            self.blocking(key).await?.load(library).await?;
-            answer = self.try_to_run(script, keys, arguments).await;
-        }
-        self.judge(answer)
-    }
-
-    async fn try_to_run<T: FromRedisValue>(
-        &self,
-        script: &Script,
-        keys: &[&str],
-        arguments: &[Vec<u8>],
-    ) -> RedisResult<T> {
-        match &self.home {
+        let answer = match &self.home {
             Home::Server(line) | Home::Master(line) => script.run_on(&mut Through(line), keys, arguments).await,
             Home::Cluster(cluster) => script.run_on(&mut Across(cluster), keys, arguments).await,
+        };
+        match (answer, keys.first()) {
+            // In a cluster every server is given the library on its own, so the connection has to lead to the right one.
+            (Err(error), Some(key)) if error::is_unknown_function(&error) => {
+                self.blocking(key).await?.run(script, keys, arguments).await
+            }
+            (answer, _) => self.judge(answer),
         }
     }
 

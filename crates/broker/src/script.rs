@@ -18,20 +18,61 @@ pub struct Script {
 #[derive(Clone, Debug)]
 enum Text {
     Own { source: &'static str, hash: String },
-    Function { library: &'static Library, call: String },
+    Function { library: &'static Library, function: &'static Function },
 }
 
 /// Functions that a server keeps once it was given them, over restarts and failovers. Redis 7 makes the functions of a script
 /// anew in every run, and those of a library once.
 #[derive(Debug)]
 pub struct Library {
+    /// What the functions call.
+    body: String,
+    functions: Vec<Function>,
+    /// All of it as a server is given it.
     source: String,
 }
 
+/// What can be called of a library.
+#[derive(Debug)]
+pub struct Function {
+    /// Name among those of the library.
+    pub name: &'static str,
+    /// How Redis is to run it, e.g. `allow-oom`; may be empty.
+    pub flags: String,
+    /// What is done, in terms of `keys`, `arguments` and the body; ends with `return`.
+    pub run: String,
+    /// Name that it is registered under.
+    registered: String,
+}
+
+impl Function {
+    /// Describes a function.
+    pub fn new(name: &'static str, flags: &str, run: String) -> Self {
+        Self { name, flags: flags.to_owned(), run, registered: String::new() }
+    }
+}
+
 impl Library {
-    /// Takes the source of a library. Its first line names it; a library of another source must have another name.
-    pub fn new(source: String) -> Self {
-        Self { source }
+    /// Puts a library together. A library of another text must have another name, which its functions begin with as well, so
+    /// that several can lie on one server.
+    pub fn new(name: &str, body: String, mut functions: Vec<Function>) -> Self {
+        let mut source = format!("#!lua name={name}\n{body}\n");
+        for function in &mut functions {
+            function.registered = format!("{name}_{}", function.name);
+            let flags = if function.flags.is_empty() { String::new() } else { format!("'{}'", function.flags) };
+            let (registered, run) = (&function.registered, &function.run);
+            let registration = [
+                "redis.register_function{function_name = '",
+                registered,
+                "', flags = {",
+                &flags,
+                "}, callback = function(keys, arguments) ",
+                run,
+                " end}\n",
+            ];
+            source.extend(registration);
+        }
+        Self { body, functions, source }
     }
 
     /// Gives it to the server at the end of a connection. Whoever was faster gave it the same.
@@ -50,9 +91,10 @@ impl Script {
         Self { name, text: Text::Own { source, hash } }
     }
 
-    /// Takes a function of a library by the name under which it is registered.
-    pub fn of_library(name: &'static str, library: &'static Library, call: String) -> Self {
-        Self { name, text: Text::Function { library, call } }
+    /// Takes a function of a library by its name; none when there is no such function.
+    pub fn of_library(name: &str, library: &'static Library) -> Option<Self> {
+        let function = library.functions.iter().find(|function| function.name == name)?;
+        Some(Self { name: function.name, text: Text::Function { library, function } })
     }
 
     /// Returns its name.
@@ -80,7 +122,21 @@ impl Script {
     pub(crate) fn call(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
         match &self.text {
             Text::Own { hash, .. } => call("EVALSHA", hash, keys, arguments),
-            Text::Function { call: function, .. } => call("FCALL", function, keys, arguments),
+            Text::Function { function, .. } => call("FCALL", &function.registered, keys, arguments),
+        }
+    }
+
+    /// Returns the call that brings everything along. A server that is full takes no library, and still has to settle.
+    pub(crate) fn whole(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
+        match &self.text {
+            Text::Own { source, .. } => call("EVAL", source, keys, arguments),
+            Text::Function { library, function } => {
+                let flags =
+                    if function.flags.is_empty() { String::new() } else { format!(" flags={}", function.flags) };
+                let (body, run) = (&library.body, &function.run);
+                let source = format!("#!lua{flags}\n{body}\nlocal keys, arguments = KEYS, ARGV\n{run}");
+                call("EVAL", &source, keys, arguments)
+            }
         }
     }
 
@@ -92,11 +148,9 @@ impl Script {
         keys: &[&str],
         arguments: &[Vec<u8>],
     ) -> RedisResult<T> {
-        match (self.call(keys, arguments).query_async(connection).await, &self.text) {
-            (Err(error), Text::Own { source, .. }) if error::is_unknown_script(&error) => {
-                call("EVAL", source, keys, arguments).query_async(connection).await
-            }
-            (answer, _) => answer,
+        match self.call(keys, arguments).query_async(connection).await {
+            Err(error) if error::is_unknown_script(&error) => self.whole(keys, arguments).query_async(connection).await,
+            answer => answer,
         }
     }
 }

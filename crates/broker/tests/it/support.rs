@@ -5,20 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker::{Error, Library, Redis, Script};
+use broker::{Error, Function, Library, Redis, Script};
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 /// Long enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A library with one function, which says what it is given.
-pub(crate) const ECHO: &str = "#!lua name=echo\n\
-    redis.register_function('echo', function(keys, arguments) return {keys[1], arguments[1]} end)";
+/// Returns a library with a function that says what it is given.
+pub(crate) fn library() -> &'static Library {
+    let body = "local function both(one, other) return {one, other} end".to_owned();
+    let echo = Function::new("echo", "allow-oom", "return both(keys[1], arguments[1])".to_owned());
+    Box::leak(Box::new(Library::new("lib", body, vec![echo])))
+}
 
-/// Returns its function.
+/// Returns that function.
 pub(crate) fn echo() -> Script {
-    Script::of_library("echo", Box::leak(Box::new(Library::new(ECHO.to_owned()))), "echo".to_owned())
+    Script::of_library("echo", library()).expect("the library has it")
 }
 
 const SOUND: &str = "nobody panics under this lock";

@@ -6,6 +6,7 @@ use std::path::Path;
 use action::Tier;
 use e2e::{Client, Nooble};
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::{PATIENCE, WORDS};
 
@@ -14,24 +15,49 @@ const OF_EACH: usize = 10;
 /// Messages that a free tenant may send here; it sends two more. By the day, which ends at a known time, and not by the minute.
 const FREE: usize = 3;
 
+/// How many of the first are looked at for the shares: fewer than would use up the highest tier's messages.
+const FIRST: usize = 45;
+/// What a share may be off by: some run beside each other, and moments are told in milliseconds.
+const OFF: usize = 4;
+
 #[tokio::test]
-async fn forty_tenants_at_once_have_their_limits_to_the_message_and_nobody_sees_anothers_frames() {
+async fn forty_tenants_at_once_have_their_limits_to_the_message_their_shares_and_nobody_sees_anothers_frames() {
     // The one TLS backend of the process, which clients look for even where nothing is encrypted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
     let limit = FREE.to_string();
-    let settings = [WORDS, ("RATE_LIMIT_FREE_PER_DAY", limit.as_str()), ("TIMEOUT_FREE", "120s")];
+    let settings = [
+        WORDS,
+        ("RATE_LIMIT_FREE_PER_DAY", limit.as_str()),
+        ("TIMEOUT_FREE", "120s"),
+        // So few that tiers have to share them.
+        ("EXECUTION_SLOTS", "2"),
+    ];
     let nooble = Nooble::up(folder.path(), &[], &settings).await;
     let tenants = Tier::ALL.into_iter().flat_map(|tier| (0..OF_EACH).map(move |number| (tier, number)));
-    let chats = tenants.map(|(tier, number)| chat(&nooble, folder.path(), tier, number));
-    let answered: usize = futures::future::join_all(chats).await.into_iter().sum();
-    assert_eq!(answered, 4 * OF_EACH * FREE);
+    // Everything waits before the first is taken.
+    said(&nooble, folder.path(), &["queue", "pause", "execution"]).await;
+    let all_sent = Barrier::new(4 * OF_EACH + 1);
+    let chats = tenants.map(|(tier, number)| chat(&nooble, folder.path(), tier, number, &all_sent));
+    let going_on = async {
+        all_sent.wait().await;
+        said(&nooble, folder.path(), &["queue", "resume", "execution"]).await
+    };
+    let (begun, _) = tokio::join!(futures::future::join_all(chats), going_on);
+    let mut begun: Vec<(String, Tier)> = begun.into_iter().flatten().collect();
+    assert_eq!(begun.len(), 4 * OF_EACH * FREE);
+    begun.sort();
+    for (tier, share) in Tier::ALL.into_iter().zip([8, 4, 2, 1]) {
+        let of_tier = begun[..FIRST].iter().filter(|(_, of)| *of == tier).count();
+        let due = FIRST * share / 15;
+        assert!(of_tier.abs_diff(due) <= OFF, "{tier} had {of_tier} of the first {FIRST}, {due} were due");
+    }
     let checked = nooble_json(&nooble, folder.path(), &["queue", "check", "--json"]).await;
     assert_eq!(checked["violations"].as_array().map(Vec::len), Some(0), "{checked}");
 }
 
-/// Makes a tenant, asks as often as it may and, when it is free, twice more. Returns how many answers came.
-async fn chat(nooble: &Nooble, folder: &Path, tier: Tier, number: usize) -> usize {
+/// Makes a tenant, asks as often as it may and, when it is free, twice more. Returns when the work on each message began.
+async fn chat(nooble: &Nooble, folder: &Path, tier: Tier, number: usize, all_sent: &Barrier) -> Vec<(String, Tier)> {
     let client = client(nooble, folder, tier, &format!("{tier}-{number}")).await;
     let session = format!("session-{tier}-{number}");
     let mut socket = client.socket(&session, None).await;
@@ -50,6 +76,7 @@ async fn chat(nooble: &Nooble, folder: &Path, tier: Tier, number: usize) -> usiz
         }
     }
     assert_eq!(tasks.len(), FREE, "{tier}-{number}: the limit is exact however the messages come");
+    all_sent.wait().await;
     for _ in 0..FREE {
         socket.until("agent_response", PATIENCE * 3).await;
     }
@@ -65,7 +92,12 @@ async fn chat(nooble: &Nooble, folder: &Path, tier: Tier, number: usize) -> usiz
         .filter_map(|f| f["task_id"].as_str())
         .collect();
     assert_eq!(answers.len(), FREE, "one answer a message");
-    answers.len()
+    let mut begun = Vec::new();
+    for task in &tasks {
+        let task = client.task(task).await;
+        begun.push((task["started_at"].as_str().expect("it was begun").to_owned(), tier));
+    }
+    begun
 }
 
 /// Makes a tenant with a key and an agent from the command line.

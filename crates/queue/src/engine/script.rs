@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::LazyLock;
 
-use broker::{Library, Script};
+use broker::{Function, Library, Script};
 
 /// Name and text of a file.
 type File = (&'static str, &'static str);
@@ -54,35 +54,27 @@ scripts! {
     REPLY = "reply";
 }
 
-/// The library under the name that its functions begin with as well. It has the hash of its text in it, so that processes of
-/// different versions can work on the same server.
-static LIBRARY: LazyLock<(String, Library)> = LazyLock::new(|| {
-    let mut whole = String::new();
+/// The library. Its name has the hash of its text in it, so that processes of different versions can work on the same server.
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let mut body = String::new();
     for (name, built_in) in SHARED.iter().chain(FUNCTIONS) {
-        // The first line of a function is for Redis; in a library it says so when it is registered.
-        whole.push_str(&text(name, built_in).replacen("#!lua", "-- #!lua", 1));
-        whole.push('\n');
+        // The first line of a function is about the function alone.
+        body.push_str(&text(name, built_in).replacen("#!lua", "-- #!lua", 1));
+        body.push('\n');
     }
     let mut hasher = DefaultHasher::new();
-    whole.hash(&mut hasher);
-    let prefix = format!("nooble_queue_{:016x}", hasher.finish());
-    for (name, built_in) in FUNCTIONS {
-        whole.push_str(&registration(&prefix, name, &text(name, built_in)));
-    }
-    (prefix.clone(), Library::new(format!("#!lua name={prefix}\n{whole}")))
+    body.hash(&mut hasher);
+    let functions = FUNCTIONS.iter().map(|(name, built_in)| {
+        let text = text(name, built_in);
+        let flags = text.lines().next().and_then(|first| first.split_once("flags=")).map_or("", |(_, flags)| flags);
+        Function::new(name, flags, format!("begin(keys[1]) return {name}(arguments)"))
+    });
+    Library::new(&format!("nooble_queue_{:016x}", hasher.finish()), body, functions.collect())
 });
 
-/// Returns what makes a function known to Redis. Every run begins with `begin`.
-fn registration(prefix: &str, name: &str, text: &str) -> String {
-    let first = text.lines().next().unwrap_or_default();
-    let flags = first.split_once("flags=").map(|(_, flags)| format!("'{flags}'")).unwrap_or_default();
-    let run = format!("function(keys, arguments) begin(keys[1]) return {name}(arguments) end");
-    format!("redis.register_function{{function_name = '{prefix}_{name}', flags = {{{flags}}}, callback = {run}}}\n")
-}
-
+#[expect(clippy::expect_used, reason = "both lists stand in this file")]
 fn function(name: &'static str) -> Script {
-    let (prefix, library) = &*LIBRARY;
-    Script::of_library(name, library, format!("{prefix}_{name}"))
+    Script::of_library(name, &LIBRARY).expect("the library has it")
 }
 
 /// Returns the text of a file. `cargo xtask mutate` breaks scripts without building anything again: it names a folder whose

@@ -103,9 +103,15 @@ async fn a_full_redis_refuses_new_work_before_the_first_write_and_finishes_what_
     setup.queue.submit(waiting.clone()).await.unwrap();
     setup.redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let before = setup.redis.command(&["DBSIZE"]);
-    let refused = setup.queue.submit(search(&acme, Tier::Free, "2")).await.unwrap_err();
-    assert!(matches!(refused, Error::Broker(broker::Error::Full(_))), "{refused:?}");
-    assert_eq!(setup.redis.command(&["DBSIZE"]), before);
+    for known in [true, false] {
+        let refused = setup.queue.submit(search(&acme, Tier::Free, "2")).await.unwrap_err();
+        assert!(matches!(refused, Error::Broker(broker::Error::Full(_))), "{refused:?}");
+        assert_eq!(setup.redis.command(&["DBSIZE"]), before);
+        if known {
+            // Nor does it take the scripts again that it forgot.
+            forget_scripts(&setup.redis);
+        }
+    }
     setup.run(searcher(&setup.queue, 1));
     assert_eq!(setup.ended(&acme, waiting.task).await.status(), Status::Completed);
     setup.redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
