@@ -38,7 +38,8 @@ local function check(ARGV)
     end
   end
   for _, lane in ipairs(LANES) do
-    local ready, virtual = call('ZRANGE', T .. 'r:' .. lane, 0, -1, 'WITHSCORES'), tonumber(call('HGET', T .. 'v', 'v:' .. lane) or 0)
+    local ready = call('ZRANGE', T .. 'r:' .. lane, 0, -1, 'WITHSCORES')
+    local virtual = virtual_of(states_of(call('HGET', T .. 'v', 'lanes')), lane)
     for i = 1, #ready, 2 do
       if not seen.rings[lane .. ':' .. ready[i]] and tonumber(ready[i + 1]) < virtual then
         violated('a ready tenant has a ring or is ahead', lane .. ':' .. ready[i])

@@ -15,13 +15,13 @@
 
 -- The time of the run, how many are wanted, the end of their leases, how endings are kept, what rules the partition.
 local now, us, want, lease_end, given, known
--- Whether any tenant has a cap or is paused, anything failed or was cancelled before.
+-- Whether any tenant has a cap or is paused, whether anything failed or was cancelled before.
 local any_capped, any_paused, any_trouble
 -- The token, and as the end of a lease's name.
 local token, suffix
--- By lane: passes, virtual times, weights, the oldest action of the last claim that served it, how many are leased now, how
--- many a tenant gave in the last pass, for which the next page of tenants is made.
-local pass, virtual, weight, oldest, served_of, gave
+-- By lane: passes, virtual times, weights, the moment of the oldest action of the last claim that served it and of this one, how
+-- many are leased now, how many a tenant gave in the last pass, for which the next page of tenants is made.
+local pass, virtual, weight, head, oldest, served_of, gave
 -- The common clock of the lanes, and what does not come out even in strict sharing.
 local global, carry
 -- What the answer says of the leased ones, the leases, how many they are, those of a tenant.
@@ -33,34 +33,39 @@ local patience
 -- What a pass takes: ids, and for each the place of its tenant in the pass and the middle of its queue.
 local taken, visit_of, middle_of
 
+-- What the process was started with is the same most of the time, and read once.
+local start_text, start_rules
+
 local function read_rules(ARGV)
-  local any_set = call('EXISTS', T .. 'cfg', T .. 'cap', T .. 'pt') > 0
-  known = settings(any_set and call('EXISTS', T .. 'cfg') == 1, {ARGV[7], ARGV[8], ARGV[9], ARGV[10]}, ARGV[11], ARGV[12],
-    ARGV[13], ARGV[14], {ARGV[15], ARGV[16], ARGV[17], ARGV[18]})
-  any_capped = known.cap > 0 or (any_set and call('EXISTS', T .. 'cap') == 1)
-  any_paused = any_set and call('EXISTS', T .. 'pt') == 1
-  -- Asked anew: time may just have put something there.
-  any_trouble = call('EXISTS', T .. 'f', T .. 'cx') > 0
+  local weights, ageing = {ARGV[7], ARGV[8], ARGV[9], ARGV[10]}, {ARGV[15], ARGV[16], ARGV[17], ARGV[18]}
+  local text = table.concat(ARGV, ' ', 7, 18)
+  if text ~= start_text then
+    start_text, start_rules = text, settings(false, weights, ARGV[11], ARGV[12], ARGV[13], ARGV[14], ageing)
+  end
+  known = start_rules
+  if seldom and call('EXISTS', T .. 'cfg') == 1 then
+    known = settings(true, weights, ARGV[11], ARGV[12], ARGV[13], ARGV[14], ageing)
+  end
+  any_capped = known.cap > 0 or (seldom and call('EXISTS', T .. 'cap') == 1)
+  any_paused = seldom and call('EXISTS', T .. 'pt') == 1
 end
 
 -- Reads where the last claim has left the lanes.
 local function read_lanes()
-  local stored = call('HMGET', T .. 'v', 'tok', 'g', 'credit', 'half', 'p:callbacks', 'p:enterprise', 'p:professional', 'p:advance',
-    'p:free', 'v:callbacks', 'v:enterprise', 'v:professional', 'v:advance', 'v:free', 'h:callbacks', 'h:enterprise', 'h:professional',
-    'h:advance', 'h:free', 'a:callbacks', 'a:enterprise', 'a:professional', 'a:advance', 'a:free')
+  local stored = call('HMGET', T .. 'v', 'tok', 'lanes')
+  local states = states_of(stored[2])
   -- All that one claim leases has one token; it is written out once.
-  token, global = math.max(tonumber(stored[1] or 0) + 1, us), tonumber(stored[2] or 0)
+  token, global = math.max(tonumber(stored[1] or 0) + 1, us), states[1] or 0
   suffix = ':' .. int(token)
-  carry = {credit = tonumber(stored[3] or 0), half = tonumber(stored[4] or 0)}
-  pass, virtual, weight, oldest, served_of, gave = {}, {}, {}, {}, {}, {}
+  carry = {credit = states[2] or 0, half = states[3] or 0}
+  pass, virtual, head, weight, oldest, served_of, gave = {}, {}, {}, {}, {}, {}, {}
   for i, lane in ipairs(LANES) do
-    pass[lane] = math.max(tonumber(stored[4 + i] or 0), global)
-    virtual[lane] = tonumber(stored[9 + i] or 0)
-    gave[lane] = tonumber(stored[19 + i] or known.quantum)
+    local at = 4 * i - 1
+    pass[lane], virtual[lane], head[lane] = math.max(states[at + 1] or 0, global), virtual_of(states, lane), states[at + 3] or 0
+    gave[lane] = math.max(1, states[at + 4] or known.quantum)
     if i > 1 then
       -- The oldest action of the last claim that served the lane stands for its head.
-      local head = tonumber(stored[14 + i] or 0)
-      weight[lane] = known.weight[lane] * aged(head > 0 and now - head or 0, known.ageing[lane])
+      weight[lane] = known.weight[lane] * aged(head[lane] > 0 and now - head[lane] or 0, known.ageing[lane])
     end
   end
 end
@@ -136,7 +141,7 @@ end
 -- Takes up to `most` ids of a tenant, from all its contexts alike: what does not divide goes to those at the head of the ring,
 -- which then go to its end. Returns how many, and whether nothing is left to take.
 local function take(lane, tenant, most, visit)
-  local ring, got, rest = T .. 'x:' .. lane .. ':' .. tenant, 0, 1
+  local ring, got, rest = RING[lane] .. tenant, 0, 1
   while got < most and rest > 0 do
     local left = most - got
     -- One more than can be served, which tells whether these are all.
@@ -216,7 +221,7 @@ local function visit_all(lane, tenants, starts, most)
     if size > 0 then
       got, empty = take(lane, tenant, size, i)
     else
-      empty = call('EXISTS', T .. 'x:' .. lane .. ':' .. tenant) == 0
+      empty = call('EXISTS', RING[lane] .. tenant) == 0
     end
     patience = patience - math.max(got, 1)
     visits[i] = {tenant = tenant, start = starts[i], empty = empty, room = room and room[i], left = 0, cost = 0, leased = 0}
@@ -233,7 +238,7 @@ local function put_back(lane, visits, are_all)
   for i, visit in ipairs(visits) do
     local at = visit.start + visit.cost
     -- What was not leased after all may have let its queue back into the ring.
-    if visit.empty and any_ordered() and call('EXISTS', T .. 'x:' .. lane .. ':' .. visit.tenant) == 1 then visit.empty = false end
+    if visit.empty and any_ordered() and call('EXISTS', RING[lane] .. visit.tenant) == 1 then visit.empty = false end
     -- What was taken and ended instead of being leased leaves the tenant its room.
     local full = not visit.empty and visit.room and visit.cost >= visit.room
     if full then call('ZADD', T .. 'park', at, lane .. ':' .. visit.tenant) end
@@ -245,11 +250,11 @@ local function put_back(lane, visits, are_all)
     end
   end
   if are_all then
-    call('DEL', T .. 'r:' .. lane)
+    call('DEL', READY[lane])
     return true
   end
-  if #stay > 0 then call('ZADD', T .. 'r:' .. lane, unpack(stay)) end
-  if #gone > 0 then call('ZREM', T .. 'r:' .. lane, unpack(gone)) end
+  if #stay > 0 then call('ZADD', READY[lane], unpack(stay)) end
+  if #gone > 0 then call('ZREM', READY[lane], unpack(gone)) end
   return false
 end
 
@@ -257,7 +262,7 @@ end
 -- whether the lane may have more.
 local function turn(lane, most)
   local size = math.ceil(most / gave[lane])
-  local page = call('ZRANGE', T .. 'r:' .. lane, 0, size, 'WITHSCORES')
+  local page = call('ZRANGE', READY[lane], 0, size, 'WITHSCORES')
   local tenants, starts = {}, {}
   for i = 1, #page, 2 do tenants[#tenants + 1], starts[#starts + 1] = page[i], tonumber(page[i + 1]) end
   if #tenants == 0 then return 0, false end
@@ -280,20 +285,18 @@ local function serve(lane, most)
   return got, more
 end
 
--- Returns how many lanes have work, and the keys of their ready sets.
+-- Returns how many lanes have work.
 local function ready_lanes()
-  local keys = {}
-  for i, lane in ipairs(LANES) do keys[i] = T .. 'r:' .. lane end
-  return call('EXISTS', unpack(keys)), keys
+  return call('EXISTS', READY.callbacks, READY.enterprise, READY.professional, READY.advance, READY.free)
 end
 
 -- Returns the lanes that have work and may be served.
-local function open_lanes(some, keys)
+local function open_lanes(some)
   local open = {}
   if known.all_paused then return open end
-  for i, lane in ipairs(LANES) do
+  for _, lane in ipairs(LANES) do
     if some == 0 then break end
-    if call('EXISTS', keys[i]) == 1 then
+    if call('EXISTS', READY[lane]) == 1 then
       some = some - 1
       if not known.paused[lane] then open[#open + 1] = lane end
     end
@@ -303,8 +306,8 @@ end
 
 -- Shares what is wanted between the lanes, over and over until it is there or nothing is left. Returns the lanes that still
 -- have work.
-local function serve_all(some, keys)
-  local open = open_lanes(some, keys)
+local function serve_all(some)
+  local open = open_lanes(some)
   while leased < want and #open > 0 and patience > 0 do
     -- Callbacks weigh as much as all others that have work.
     local others, left = 0, {}
@@ -334,36 +337,34 @@ local function keep_lanes(open)
     if not clock_of_lanes or pass[lane] < clock_of_lanes then clock_of_lanes = pass[lane] end
   end
   for lane in pairs(served_of) do served_pass = math.max(served_pass, pass[lane]) end
-  local values = {'tok', int(token), 'g', exact(math.max(global, clock_of_lanes or served_pass))}
-  if known.strict then
-    values[5], values[6], values[7], values[8] = 'credit', exact(carry.credit), 'half', exact(carry.half)
-  end
-  for lane, served in pairs(served_of) do
-    local at = #values
-    values[at + 1], values[at + 2], values[at + 3], values[at + 4] = 'p:' .. lane, exact(pass[lane]), 'v:' .. lane, exact(virtual[lane])
-    values[at + 5], values[at + 6] = 'a:' .. lane, gave[lane]
-    -- What was tried before says nothing about how long the lane's head has waited.
-    if lane ~= 'callbacks' and (oldest[lane] or not still[lane]) then
-      values[at + 7], values[at + 8] = 'h:' .. lane, still[lane] and int(oldest[lane]) or '0'
+  local states = {math.max(global, clock_of_lanes or served_pass), carry.credit, carry.half}
+  for i, lane in ipairs(LANES) do
+    local at, served = 4 * i - 1, served_of[lane]
+    if served then
+      -- What was tried before says nothing about how long the lane's head has waited.
+      if oldest[lane] or not still[lane] then head[lane] = still[lane] and oldest[lane] or 0 end
+      counted['claimed:' .. lane] = served
     end
-    counted['claimed:' .. lane] = served
+    states[at + 1], states[at + 2], states[at + 3], states[at + 4] = pass[lane], virtual[lane], head[lane], gave[lane]
   end
-  call('HSET', T .. 'v', unpack(values))
+  call('HSET', T .. 'v', 'tok', int(token), 'lanes', struct.pack(STATES, unpack(states)))
 end
 
 local function claim(ARGV)
   now, us = clock(ARGV[1])
   -- Whoever waits for work asks now and then; most partitions have nothing most of the time.
-  local ready, keys = ready_lanes()
+  local ready = ready_lanes()
   if ready == 0 and call('EXISTS', T .. 'd', T .. 'lease', T .. 'o') == 0 then return {now, 0, 0} end
   want, lease_end = tonumber(ARGV[2]), now + tonumber(ARGV[3])
   lease_score = int(lease_end)
   given = {result_ttl = tonumber(ARGV[4]), keep = ARGV[5], crash_delay = tonumber(ARGV[6])}
-  if let_time_act(now, 100, given) then ready, keys = ready_lanes() end
+  local changed = let_time_act(now, 100, given)
+  if changed then ready = ready_lanes() end
+  any_trouble = (seldom or changed) and call('EXISTS', T .. 'f', T .. 'cx') > 0
   read_rules(ARGV)
   read_lanes()
   granted, leases, leased, in_flight, patience = {}, {}, 0, {}, 4 * want + 256
-  local open = serve_all(ready, keys)
+  local open = serve_all(ready)
   if leased > 0 then
     call('ZADD', T .. 'lease', unpack(leases))
     add(RUNNING, in_flight)

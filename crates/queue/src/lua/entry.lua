@@ -10,7 +10,7 @@
 --   r:<lane>                     ZSET    tenants with a non-empty ring, by virtual time; and tenants whose ring emptied while
 --                                        they were ahead of the lane's virtual time, until it has reached theirs
 --   park                         ZSET    `lane:tenant` with a non-empty ring that may not be served now, by virtual time
---   v                            HASH    virtual times, passes of the lanes, last fencing token
+--   v                            HASH    where the lanes were left (`states_of`), last fencing token, where ticks go on
 --   n                            HASH    waiting actions by lane, claims by lane, mean runs
 --   w                            HASH    waiting actions by tenant, callbacks not counted; ticks strike out zeros
 --   lease                        ZSET    `id:token` by the end of the lease
@@ -29,14 +29,15 @@
 
 local US, RS = '\31', '\30'
 local LANES = {'callbacks', 'enterprise', 'professional', 'advance', 'free'}
+local PLACE = {callbacks = 1, enterprise = 2, professional = 3, advance = 4, free = 5}
 local call
 
--- What a run begins with: the tag, the domain in it, and keys that every run needs, put together once.
-local T, DOMAIN, WAITING, RUNNING, BODY
+-- What a run begins with: the tag, the domain in it, and keys that every run needs, put together once: two of them by lane.
+local T, DOMAIN, WAITING, RUNNING, BODY, READY, RING
 -- Changes in the numbers of waiting actions, written once by `close`, and whether something became visible.
 local counted, tenants_counted, woken
 -- Whether there is anything of what is seldom there: queues whose actions run one at a time, parked tenants, failures,
--- cancellations. One question tells that there is nothing.
+-- cancellations, limits and pauses. One question tells that there is nothing.
 local seldom, known_ordered, known_parked
 -- Tenants by lane that become ready in one go.
 local coming
@@ -47,10 +48,12 @@ local function begin(tag)
   call = redis.call
   if tag ~= T then
     T, DOMAIN = tag, string.match(tag, '^{nq:([^:}]+)')
-    WAITING, RUNNING, BODY = T .. 'w', T .. 'inf', T .. 'b:'
+    WAITING, RUNNING, BODY, READY, RING = T .. 'w', T .. 'inf', T .. 'b:', {}, {}
+    for _, lane in ipairs(LANES) do READY[lane], RING[lane] = T .. 'r:' .. lane, T .. 'x:' .. lane .. ':' end
   end
   counted, tenants_counted, woken, coming, stamp = {}, {}, false, {}, 0
-  seldom, known_ordered, known_parked = call('EXISTS', T .. 'ol', T .. 'park', T .. 'f', T .. 'cx') > 0, nil, nil
+  seldom = call('EXISTS', T .. 'ol', T .. 'park', T .. 'f', T .. 'cx', T .. 'cfg', T .. 'cap', T .. 'pt') > 0
+  known_ordered, known_parked = nil, nil
 end
 
 -- A number in full: Lua's own conversion rounds to 14 digits.
@@ -58,9 +61,17 @@ local function int(number)
   return string.format('%d', number)
 end
 
--- A number in full that may have a fraction.
-local function exact(number)
-  return number % 1 == 0 and int(number) or string.format('%.17g', number)
+-- Where the lanes were left, as numbers of 8 bytes in one field: the common clock and what does not come out even in strict
+-- sharing (2), then of every lane its pass, its virtual time, the moment of its oldest action (ms) and how many actions a tenant
+-- gave when it was served last.
+local STATES = '>ddd' .. 'dddd' .. 'dddd' .. 'dddd' .. 'dddd' .. 'dddd'
+local function states_of(stored)
+  return stored and {struct.unpack(STATES, stored)} or {}
+end
+
+-- The virtual time of a lane.
+local function virtual_of(states, lane)
+  return states[4 * PLACE[lane] + 1] or 0
 end
 
 -- Returns milliseconds and microseconds: those given, or the server's own when 0 is given.
@@ -158,18 +169,20 @@ end
 -- Makes the tenants ready whose rings were empty. Who was idle starts at the present virtual time of the lane; who left while
 -- ahead of it starts where it left.
 local function make_ready()
+  local states
   for lane, tenants in pairs(coming) do
-    local virtual, members = call('HGET', T .. 'v', 'v:' .. lane) or '0', {}
+    states = states or states_of(call('HGET', T .. 'v', 'lanes'))
+    local virtual, members = virtual_of(states, lane), {}
     for i, tenant in ipairs(tenants) do members[2 * i - 1], members[2 * i] = virtual, tenant end
-    call('ZADD', T .. 'r:' .. lane, 'GT', unpack(members))
+    call('ZADD', READY[lane], 'GT', unpack(members))
   end
-  coming = {}
+  if states then coming = {} end
 end
 
 -- A queue that has something to give enters its tenant's ring; a ring that was empty makes its tenant ready, with the next
 -- `make_ready`.
 local function enter(tenant, middle, lane)
-  if call('RPUSH', T .. 'x:' .. lane .. ':' .. tenant, middle) > 1 then return end
+  if call('RPUSH', RING[lane] .. tenant, middle) > 1 then return end
   local tenants = coming[lane]
   if not tenants then
     tenants = {}

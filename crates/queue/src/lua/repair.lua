@@ -76,7 +76,7 @@ local function repair(ARGV)
     entered[queue] = true
     local ring = at.lane .. ':' .. at.tenant
     call('RPUSH', T .. 'x:' .. ring, at.middle)
-    local score = scores[ring] or call('HGET', T .. 'v', 'v:' .. at.lane) or '0'
+    local score = scores[ring] or virtual_of(states_of(call('HGET', T .. 'v', 'lanes')), at.lane)
     call('ZADD', T .. 'r:' .. at.lane, score, at.tenant)
   end
   for ring, middles in pairs(turns) do

@@ -22,7 +22,7 @@ local most, is_set, limit_of, room, holds
 
 local function limits_of_run(ARGV)
   most = {queue = tonumber(ARGV[3]), tenant = tonumber(ARGV[4]), tier = tonumber(ARGV[5])}
-  is_set = call('EXISTS', T .. 'cfg') == 1
+  is_set = seldom and call('EXISTS', T .. 'cfg') == 1
   if is_set then
     local set = call('HMGET', T .. 'cfg', 'depth:queue', 'depth:tenant')
     most.queue = tonumber(set[1] or most.queue)
