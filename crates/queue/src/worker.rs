@@ -109,8 +109,8 @@ impl Crew {
             // Partitions that were added while this worker runs are claimed from as well.
             for part in self.inner.parts_of(domain).into_iter().skip(loops.len()) {
                 let (crew, pulse, shutdown) = (Arc::clone(&self), self.inner.loops.enter(domain), shutdown.clone());
+                self.loops.store(loops.len() + 1, Ordering::Relaxed);
                 loops.spawn(Claims::new(crew, part, pulse, shutdown).run());
-                self.loops.store(loops.len(), Ordering::Relaxed);
             }
             tokio::select! {
                 _ = changes.changed() => {}

@@ -20,6 +20,17 @@ use server::Files;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Returns the URL of the server over `data_dir` if one runs.
+pub(crate) fn running(data_dir: &Path) -> Option<String> {
+    let folder = data_dir.join("redis").canonicalize().ok()?;
+    let socket = Files::in_folder(&folder).ok()?.socket;
+    server::answers(&socket).then(|| url_of(&socket))
+}
+
+fn url_of(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
+}
+
 /// A managed server. Dropping it lets the guard end the server.
 pub(crate) struct Managed {
     guard: Child,
@@ -55,7 +66,7 @@ impl Managed {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Ok(Self { guard, url: format!("unix://{}", files.socket.display()) })
+        Ok(Self { guard, url: url_of(&files.socket) })
     }
 
     /// Returns the server's URL.

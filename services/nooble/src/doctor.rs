@@ -1,6 +1,7 @@
-//! `nooble doctor`: checks an installation, says what to do about it, and measures start and idle memory.
+//! `nooble doctor`: checks an installation and its queues, says what to do about them, and measures start and idle memory.
 
 mod memory;
+mod queues;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use service_kit::Settings;
 
 use crate::up::Scratch;
 
-/// Checks an installation and says what to do about it.
+/// Checks an installation and its queues, and says what to do about them.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Doctor {
     /// Where `nooble up` keeps its data.
@@ -21,6 +22,9 @@ pub(crate) struct Doctor {
     /// Do not start a scratch instance to measure start and memory.
     #[arg(long)]
     no_measure: bool,
+    /// Repair what contradicts the rules of the queues.
+    #[arg(long)]
+    repair: bool,
 }
 
 /// A finding: fine, or what to do.
@@ -42,6 +46,7 @@ impl Doctor {
             embedding_model(&mut settings),
             writable(&self.data_dir),
         ];
+        findings.extend(queues::look(process.redis_url.as_deref(), &self.data_dir, self.repair).await);
         if !self.no_measure {
             findings.extend(measured().await);
         }

@@ -76,3 +76,25 @@ async fn the_managed_redis_ends_also_when_its_parent_was_killed() {
     let gone = || async { std::os::unix::net::UnixStream::connect(&socket).is_err() };
     testkit::eventually(Duration::from_secs(10), gone).await;
 }
+
+#[tokio::test]
+async fn the_doctor_finds_what_contradicts_the_rules_of_the_queues_and_repairs_it() {
+    let redis = testkit::Redis::start().await;
+    let url = redis.url();
+    let folder = tempfile::tempdir().expect("a folder");
+    let doctor = async |more: &[&str]| {
+        let place = ["doctor", "--no-measure", "--data-dir", folder.path().to_str().expect("plain")];
+        let output =
+            Nooble::command(&[&place[..], more].concat()).env("REDIS_URL", &url).output().await.expect("it ran");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (fine, said) = doctor(&[]).await;
+    assert!(fine && said.contains("nothing contradicts"), "{said}");
+    redis.command(&["HSET", "{nq:execution:0}:inf", "acme", "7"]);
+    let (fine, said) = doctor(&[]).await;
+    assert!(!fine && said.contains("--repair") && said.contains("execution") && said.contains("acme"), "{said}");
+    let (fine, said) = doctor(&["--repair"]).await;
+    assert!(fine && said.contains("repaired"), "{said}");
+    let (fine, said) = doctor(&[]).await;
+    assert!(fine && said.contains("nothing contradicts"), "{said}");
+}
