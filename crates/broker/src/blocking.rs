@@ -1,7 +1,7 @@
 //! A connection of its own for commands that wait.
 
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Pipeline, RedisResult};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value};
 
 use crate::cluster::View;
 use crate::script::LOADS;
@@ -70,21 +70,28 @@ impl Blocking {
     }
 
     /// Runs a command that waits, and a script right behind it: the server begins with the script as soon as the command is
-    /// over, without a round trip in between. What the command answers is of no interest. All keys must be here.
+    /// over, without a round trip in between. All keys must be here. Returns the script's answer, and whether the command did
+    /// well: what it says is of no interest, and when it fails the script has run all the same.
     pub async fn run_after<T: FromRedisValue>(
         &mut self,
         wait: &redis::Cmd,
         script: &Script,
         keys: &[&str],
         arguments: &[Vec<u8>],
-    ) -> Result<T, Error> {
+    ) -> Result<(T, bool), Error> {
         let mut both = redis::pipe();
-        both.add_command(wait.clone()).ignore().add_command(script.call(keys, arguments));
-        match both.query_async::<(T,)>(&mut self.connection).await {
-            Err(error) if error::is_unknown_script(&error) || error::is_unknown_function(&error) => {
-                self.run(script, keys, arguments).await
+        both.ignore_errors().add_command(wait.clone()).add_command(script.call(keys, arguments));
+        let (waited, answer) = match both.query_async::<(Value, Value)>(&mut self.connection).await {
+            Ok(answers) => answers,
+            Err(error) => return self.settle(Err(error)),
+        };
+        let did_well = error::refusal(&waited).is_none();
+        match error::refusal(&answer) {
+            Some(error) if error::is_unknown_script(&error) || error::is_unknown_function(&error) => {
+                Ok((self.run(script, keys, arguments).await?, did_well))
             }
-            answer => self.settle(answer.map(|(answer,)| answer)),
+            Some(error) => self.settle(Err(error)),
+            None => Ok((T::from_redis_value(answer).map_err(redis::RedisError::from)?, did_well)),
         }
     }
 

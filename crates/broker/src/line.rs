@@ -11,7 +11,7 @@ use crate::error::{self, away, refusal};
 use crate::sentinel::Sentinels;
 
 /// No command on a shared connection waits, so an answer that takes longer means that Redis is away.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where a line leads.

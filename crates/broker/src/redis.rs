@@ -6,7 +6,7 @@ use redis::aio::PubSub;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisResult, ServerErrorKind};
 
 use crate::cluster::{Across, Cluster};
-use crate::line::{Line, Place, Through};
+use crate::line::{Line, Place, RESPONSE_TIMEOUT, Through};
 use crate::sentinel::Sentinels;
 use crate::url::Target;
 use crate::{Blocking, Error, Script, ServerInfo, UrlProblem, error};
@@ -83,7 +83,10 @@ impl Redis {
         match (answer, keys.first()) {
             // In a cluster every server is given the library on its own, so the connection has to lead to the right one.
             (Err(error), Some(key)) if error::is_unknown_function(&error) => {
-                self.blocking(key).await?.run(script, keys, arguments).await
+                let running = async { self.blocking(key).await?.run(script, keys, arguments).await };
+                // Such a connection waits as long as it takes, which is not meant here.
+                let answer = tokio::time::timeout(RESPONSE_TIMEOUT, running).await;
+                answer.unwrap_or_else(|_| Err(error::away("the server does not answer").into()))
             }
             (answer, _) => self.judge(answer),
         }

@@ -11,7 +11,7 @@ use crate::part::Part;
 use crate::queue::Inner;
 
 /// Most tenants of a tier, and queues of a tenant, whose heads are looked at for the age of the oldest action.
-const LOOK: isize = 32;
+const LOOK: isize = 100;
 /// Most tenants that are gone through for the busiest ones, a partition.
 const TENANTS: usize = 200_000;
 
@@ -53,7 +53,8 @@ async fn add_part(inner: &Inner, part: &Part, stats: &mut DomainStats) -> Result
         let tenants: u64 = inner.redis.query(&redis::Cmd::zcard(format!("{tag}r:{tier}"))).await?;
         depth.waiting += number(tier.as_str());
         depth.claimed += number(&format!("claimed:{tier}"));
-        depth.tenants += tenants;
+        // Some of them may just have got all that they had; none waits where nothing does.
+        depth.tenants += if number(tier.as_str()) > 0 { tenants } else { 0 };
         depth.parked += parked.iter().filter(|member| member.starts_with(&format!("{tier}:"))).count() as u64;
         depth.paused |= rules.contains_key(&format!("pause:{tier}"));
         let run = numbers.get(&format!("run:{tier}")).and_then(|run| run.parse::<f64>().ok());
@@ -109,8 +110,8 @@ async fn oldest(inner: &Inner, part: &Part, tier: Tier, parked: &[String]) -> Re
     }
     let mut moments = redis::pipe();
     for id in heads.iter().flatten() {
-        // Where a body says when it became visible.
-        moments.getrange(format!("{tag}b:{id}"), 6, 12);
+        // A body begins with when it became visible.
+        moments.getrange(format!("{tag}b:{id}"), 0, 6);
     }
     let moments: Vec<Vec<u8>> = inner.redis.pipeline(&moments).await?;
     let read = |bytes: &Vec<u8>| {

@@ -127,7 +127,11 @@ impl Sentinels {
             sentinel.command(&["SENTINEL", "FAILOVER", MASTER]).is_ok_and(|answer| answer == "OK")
         })
         .await;
-        self.promoted(old).await
+        let new = self.promoted(old).await;
+        // Until the old one is told, it takes writes that nobody will see.
+        let demoted = || self.server(old).field(&["INFO", "replication"], "role") == "slave";
+        eventually(PATIENCE, || async { demoted() }).await;
+        new
     }
 
     /// Waits until another server than that on the port `old` is the master, and returns its port.

@@ -37,10 +37,15 @@ async fn a_function_survives_a_flush_of_the_servers_functions_also_behind_a_comm
             server.command(&["RPUSH", "list", "1"]);
             let mut wait = redis::cmd("BLPOP");
             wait.arg("list").arg(1);
-            let answer: (String, String) =
+            let (answer, waited): ((String, String), bool) =
                 own.run_after(&wait, &function, &["k"], &[b"x".to_vec()]).await.expect("the function runs");
-            assert_eq!(answer.1, "x");
+            assert_eq!((answer.1.as_str(), waited), ("x", true));
             assert_eq!(server.command(&["LLEN", "list"]), "0", "it has waited");
+            let mut wrong = redis::cmd("BLPOP");
+            wrong.arg("list");
+            let (answer, waited): ((String, String), bool) =
+                own.run_after(&wrong, &function, &["k"], &[b"y".to_vec()]).await.expect("the function runs");
+            assert_eq!((answer.1.as_str(), waited), ("y", false), "its answer is not thrown away");
         }
     }
 }

@@ -96,16 +96,17 @@ impl Engine {
         read_claimed(&mut self.run(&script::CLAIM, &self.claiming(now, most)).await?)
     }
 
-    /// Leases up to `most` actions as soon as a command that waits is over, on a connection of one's own.
+    /// Leases up to `most` actions as soon as a command that waits is over, on a connection of one's own. Tells as well
+    /// whether that command did well.
     pub(crate) async fn claim_after(
         &self,
         connection: &mut Blocking,
         wait: &redis::Cmd,
         most: usize,
-    ) -> Result<Claimed, Error> {
+    ) -> Result<(Claimed, bool), Error> {
         let arguments = self.claiming(0, most);
-        let value: Value = connection.run_after(wait, &script::CLAIM, &[&self.tag], &arguments).await?;
-        read_claimed(&mut Reply::new(value)?)
+        let (value, waited) = connection.run_after(wait, &script::CLAIM, &[&self.tag], &arguments).await?;
+        Ok((read_claimed(&mut Reply::new(value)?)?, waited))
     }
 
     /// Returns what `claim.lua` is called with.

@@ -19,7 +19,7 @@ local function control(ARGV)
   local parked = call('ZRANGE', T .. 'park', 0, -1, 'WITHSCORES')
   for i = 1, #parked, 2 do
     local lane, tenant = string.match(parked[i], '^([^:]+):(.+)$')
-    call('ZADD', T .. 'r:' .. lane, parked[i + 1], tenant)
+    rejoin(lane, tenant, parked[i + 1])
   end
   call('DEL', T .. 'park')
   woken = true

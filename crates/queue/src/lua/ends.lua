@@ -7,7 +7,7 @@ local function unpark(tenant)
     local virtual = call('ZSCORE', T .. 'park', member)
     if virtual and call('HEXISTS', T .. 'pt', tenant) == 0 then
       call('ZREM', T .. 'park', member)
-      call('ZADD', T .. 'r:' .. LANES[i], virtual, tenant)
+      rejoin(LANES[i], tenant, virtual)
       woken = true
     end
   end

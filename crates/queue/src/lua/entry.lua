@@ -179,6 +179,13 @@ local function make_ready()
   if states then coming = {} end
 end
 
+-- Makes a tenant ready again that was parked: where it was, but not behind the present virtual time, as nothing is saved up.
+local function rejoin(lane, tenant, virtual)
+  call('ZADD', READY[lane], virtual, tenant)
+  coming[lane] = coming[lane] or {}
+  table.insert(coming[lane], tenant)
+end
+
 -- A queue that has something to give enters its tenant's ring; a ring that was empty makes its tenant ready, with the next
 -- `make_ready`.
 local function enter(tenant, middle, lane)

@@ -12,7 +12,8 @@ local function purge(ARGV)
   local now = clock(ARGV[1])
   local ending = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], reason = ARGV[5]}
   local budget, only_lane, only_tenant, only_middle = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[8]
-  local ended = 0
+  -- Also who is struck out because nothing is left of them makes room for those behind them.
+  local ended, progressed = 0, false
 
   local function empty_queue(lane, tenant, middle)
     local key = queue_key(tenant, middle, lane)
@@ -43,8 +44,8 @@ local function purge(ARGV)
       if budget > 0 then empty_queue(lane, tenant, middle) end
     end
     if call('EXISTS', ring) == 0 then
-      call('ZREM', T .. 'r:' .. lane, tenant)
-      call('ZREM', T .. 'park', lane .. ':' .. tenant)
+      local struck = call('ZREM', T .. 'r:' .. lane, tenant) + call('ZREM', T .. 'park', lane .. ':' .. tenant)
+      progressed = progressed or struck > 0
     end
   end
 
@@ -75,7 +76,7 @@ local function purge(ARGV)
       empty_queue(lane, tenant, middle)
     end
   end
-  local more = (ended > 0 or budget <= 0) and 1 or 0
+  local more = (ended > 0 or progressed or budget <= 0) and 1 or 0
 
   local cursor = ARGV[9]
   if cursor ~= '' then

@@ -68,14 +68,15 @@ local function look_around(lane, tenant)
   return call('EXISTS', ring) == 0
 end
 
--- Looks at a page of a set of tenants, from where the last run stopped.
+-- Looks at a page of a set of tenants, from where the last run stopped. `visit` gets a member and its virtual time and tells
+-- whether it has to go.
 local function look_through(set, visit)
-  local from = tonumber(call('HGET', T .. 'v', 'scan:' .. set) or 0)
-  local members = call('ZRANGE', T .. set, from, from + 99)
-  for _, member in ipairs(members) do
-    if budget > 0 and visit(member) then call('ZREM', T .. set, member) end
+  local from, gone = tonumber(call('HGET', T .. 'v', 'scan:' .. set) or 0), 0
+  local members = call('ZRANGE', T .. set, from, from + 99, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    if budget > 0 and visit(members[i], tonumber(members[i + 1])) then gone = gone + call('ZREM', T .. set, members[i]) end
   end
-  local next_from = #members == 100 and from + 100 or 0
+  local next_from = #members == 200 and from + 100 - gone or 0
   if next_from ~= from then call('HSET', T .. 'v', 'scan:' .. set, next_from) end
 end
 
@@ -93,8 +94,11 @@ end
 -- Looks at everything that time may have changed.
 local function look_everywhere(dead_ttl)
   let_time_act(now, 1000, given)
+  local states = states_of(call('HGET', T .. 'v', 'lanes'))
   for _, lane in ipairs(LANES) do
-    look_through('r:' .. lane, function(tenant) return look_around(lane, tenant) end)
+    -- Who has nothing and is ahead of the others stays until they are there.
+    local reached = virtual_of(states, lane)
+    look_through('r:' .. lane, function(tenant, virtual) return look_around(lane, tenant) and virtual <= reached end)
   end
   if call('EXISTS', T .. 'park') == 1 then
     look_through('park', function(member)

@@ -1,5 +1,6 @@
 //! The loop that claims from one partition, and how it waits when there is nothing.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Crew, MOST, PATIENCE};
-use crate::engine::Claimed;
+use crate::engine::{Claimed, Settle};
 use crate::loops::Pulse;
 use crate::part::Part;
 use crate::retry::Backoff;
@@ -36,12 +37,17 @@ pub(super) struct Claims {
     idle: Option<Duration>,
     /// Whether it took the token and has not claimed since.
     woken: bool,
+    /// Whether a claim may wait at the server; not after a wait that went wrong, which has to be seen first.
+    may_wait: bool,
 }
+
+/// A claim that waits at the server.
+type Claiming = Pin<Box<dyn Future<Output = Result<(Claimed, bool), Error>> + Send>>;
 
 impl Claims {
     pub(super) fn new(crew: Arc<Crew>, part: Arc<Part>, pulse: Arc<Pulse>, shutdown: CancellationToken) -> Self {
         let bell = format!("{}bell:{}", part.engine.tag(), Uuid::new_v4());
-        Self { crew, part, pulse, shutdown, waiting: None, bell, idle: None, woken: false }
+        Self { crew, part, pulse, shutdown, waiting: None, bell, idle: None, woken: false, may_wait: true }
     }
 
     pub(super) async fn run(mut self) {
@@ -85,7 +91,7 @@ impl Claims {
         }
         let until_next = if next > 0 { Duration::from_millis(next - now) } else { PATIENCE };
         let most = until_next.min(PATIENCE).max(Duration::from_millis(1));
-        if self.may_hold_slots() {
+        if self.may_wait && self.may_hold_slots() {
             self.idle = Some(most.min(self.crew.inner.config.lease / 4));
             return Ok(());
         }
@@ -129,22 +135,40 @@ impl Claims {
     /// when its leases run out cannot come back to a claim of its own.
     async fn claim_when_woken(&mut self, most: Duration, asked: usize) -> Result<Claimed, Error> {
         let wait = self.waiting_for(most, Some(&self.bell));
-        let mut connection = self.connection().await?;
-        let claiming = tokio::time::timeout(most + LATE, self.part.engine.claim_after(&mut connection, &wait, asked));
-        tokio::pin!(claiming);
+        let (part, mut connection) = (Arc::clone(&self.part), self.connection().await?);
+        let mut claiming: Claiming =
+            Box::pin(async move { part.engine.claim_after(&mut connection, &wait, asked).await });
         let claimed = tokio::select! {
-            claimed = &mut claiming => claimed,
+            claimed = tokio::time::timeout(most + LATE, &mut claiming) => claimed,
             () = self.shutdown.cancelled() => {
                 self.ring().await;
-                claiming.await
+                tokio::time::timeout(LATE, &mut claiming).await
             }
         };
         if let Ok(claimed) = claimed {
-            return claimed;
+            let (claimed, waited) = claimed?;
+            self.may_wait = waited;
+            return Ok(claimed);
         }
-        // A command that is late by so much has lost its connection.
+        // A server that is late by so much may answer all the same, and what it leases then nobody runs.
         self.waiting = None;
+        self.give_back(claiming);
+        if self.shutdown.is_cancelled() {
+            return Ok(Claimed { now: 0, next: 0, leased: Vec::new() });
+        }
         self.part.engine.claim(0, asked).await
+    }
+
+    /// Gives back what a claim leases whose answer comes too late.
+    fn give_back(&self, claiming: Claiming) {
+        let (part, lease) = (Arc::clone(&self.part), self.crew.inner.config.lease);
+        let giving_back = async move {
+            let Ok(Ok((claimed, _))) = tokio::time::timeout(lease, claiming).await else { return };
+            for leased in claimed.leased {
+                part.settle(Settle::Release { id: leased.id, token: leased.token, events: Vec::new() }).await;
+            }
+        };
+        self.crew.inner.tracker.spawn_on(giving_back, &self.crew.inner.handle);
     }
 
     /// Calls this loop's own claim back from its waiting.
@@ -170,6 +194,7 @@ impl Claims {
         };
         match popped {
             Ok(Ok(value)) => {
+                self.may_wait = true;
                 self.woken = value != redis::Value::Nil;
                 self.pulse.beat();
                 Ok(())

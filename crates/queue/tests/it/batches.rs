@@ -135,3 +135,16 @@ async fn a_purge_ends_what_waits_behind_an_action_that_runs_alone() {
     assert!(bench.claim(T0, 9).await.is_empty());
     bench.sound().await;
 }
+
+#[tokio::test]
+async fn a_purge_goes_on_behind_many_who_have_nothing_any_more() {
+    let bench = Bench::start().await;
+    let one_each = (0..100).map(|i| plain(&format!("one-{i:03}"), &format!("t-{i:03}"), "agent-1"));
+    let many = (0..400).map(|i| plain(&format!("many-{i:03}"), "zz", "agent-1"));
+    bench.fill(T0, one_each.chain(many).collect()).await;
+    let served = bench.claim(T0, 200).await;
+    let left = 500 - served.len();
+    assert!(served.iter().filter(|leased| leased.id.starts_with("one")).count() == 100 && left > 100, "{left}");
+    assert_eq!(bench.engine.purge(T0, &Purge::default()).await.unwrap(), left as u64);
+    bench.sound().await;
+}

@@ -133,7 +133,7 @@ pub(super) const ALL: &[Mutation] = &[
     broken("purge", "delayed", "      call('ZREM', T .. 'd', id)\n", ""),
     broken("replay", "leaves the dead letters", "  call('XDEL', T .. 'dead', position)\n", ""),
     broken("replay", "record", "call('EXISTS', T .. 't:' .. id) == 0 then", "false then"),
-    broken("control", "parked are judged anew", "  call('ZADD', T .. 'r:' .. lane, parked[i + 1], tenant)\n", ""),
+    broken("control", "parked are judged anew", "  rejoin(lane, tenant, parked[i + 1])\n", ""),
     broken("repair", "leases of a tenant", "for tenant, number in pairs(seen.held) do call('HSET', T .. 'inf', tenant, number) end\n",
         ""),
     broken("repair", "ready", "  call('ZADD', T .. 'r:' .. at.lane, score, at.tenant)\n", ""),

@@ -17,7 +17,7 @@ async fn what_is_paused_waits_and_says_so_and_goes_on_when_it_is_resumed() {
     setup.run(searcher(&setup.queue, 4));
     for selection in [queries(), queries_of(Some(Tier::Free), None), queries_of(None, Some(&acme))] {
         setup.queue.pause(&selection).await.unwrap();
-        let held = search(&acme, Tier::Free, "1");
+        let (held, since) = (search(&acme, Tier::Free, "1"), std::time::Instant::now());
         setup.queue.submit(held.clone()).await.unwrap();
         if selection.domain == Domain::Query && (selection.tier.is_some() || selection.tenant.is_some()) {
             let other = search(&bolt, Tier::Enterprise, "2");
@@ -28,7 +28,13 @@ async fn what_is_paused_waits_and_says_so_and_goes_on_when_it_is_resumed() {
         assert_eq!(stats.paused, selection == queries());
         assert_eq!(stats.tiers[3].paused, selection.tier.is_some());
         assert_eq!(stats.tiers[3].waiting, 1);
-        assert!(stats.tiers[3].oldest.is_some());
+        let oldest = async || {
+            let stats = setup.queue.stats(Domain::Query).await.unwrap();
+            stats.tiers[3].oldest.as_ref().and_then(action::time::duration_from_proto).unwrap()
+        };
+        testkit::eventually(PATIENCE, || async { oldest().await >= Duration::from_millis(20) }).await;
+        let asked = oldest().await;
+        assert!(asked <= since.elapsed() + Duration::from_millis(1), "{asked:?} of {:?}", since.elapsed());
         setup.queue.resume(&selection).await.unwrap();
         assert_eq!(setup.ended(&acme, held.task).await.status(), Status::Completed);
     }

@@ -113,3 +113,37 @@ async fn outcomes_are_told_whatever_is_paused_or_capped_of_their_tenant() {
     assert_eq!(ids.len(), 7, "and one action of the tenant that is not paused: {ids:?}");
     bench.sound().await;
 }
+
+async fn waiting(bench: &Bench, tenant: &str, many: usize) {
+    let fresh = |i| entry(&format!("{tenant}-{i:03}"), tenant, "agent-1", Tier::Free);
+    bench.fill(T0, (0..many).map(fresh).collect()).await;
+}
+
+#[tokio::test]
+async fn who_was_paused_for_long_has_saved_nothing_up() {
+    let bench = Bench::start().await;
+    waiting(&bench, "acme", 40).await;
+    waiting(&bench, "bolt", 100).await;
+    bench.engine.control(&[("pt", "acme".to_owned(), "1".to_owned())]).await.unwrap();
+    for _ in 0..15 {
+        assert!(bench.ids(T0, 4).await.iter().all(|id| kind(id) == "bolt"));
+    }
+    bench.engine.control(&[("pt", "acme".to_owned(), String::new())]).await.unwrap();
+    let after = bench.ids(T0, 24).await;
+    let acme = after.iter().filter(|id| kind(id) == "acme").count();
+    assert!((8..=16).contains(&acme), "acme had {acme} of 24 after its pause");
+    bench.sound().await;
+}
+
+#[tokio::test]
+async fn who_has_nothing_for_a_moment_is_not_served_again_at_once_also_when_time_passes_in_between() {
+    let bench = Bench::start().await;
+    waiting(&bench, "acme", 4).await;
+    waiting(&bench, "bolt", 20).await;
+    assert!(bench.ids(T0, 4).await.iter().all(|id| kind(id) == "acme"));
+    bench.engine.tick(T0).await.unwrap();
+    let fresh = |i| entry(&format!("acme-again-{i}"), "acme", "agent-1", Tier::Free);
+    bench.fill(T0, (0..4).map(fresh).collect()).await;
+    assert!(bench.ids(T0, 4).await.iter().all(|id| kind(id) == "bolt"), "it is the other one's turn");
+    bench.sound().await;
+}
