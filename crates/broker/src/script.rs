@@ -35,18 +35,18 @@ pub struct Library {
 /// What can be called of a library.
 #[derive(Debug)]
 pub struct Function {
-    /// Name among those of the library.
-    pub name: &'static str,
-    /// How Redis is to run it, e.g. `allow-oom`; may be empty.
-    pub flags: String,
-    /// What is done, in terms of `keys`, `arguments` and the body; ends with `return`.
-    pub run: String,
+    /// Among those of the library.
+    name: &'static str,
+    /// May be empty.
+    flags: String,
+    run: String,
     /// Name that it is registered under.
     registered: String,
 }
 
 impl Function {
-    /// Describes a function.
+    /// Describes a function. `flags` says how Redis is to run it, e.g. `allow-oom`; `run` what is done, in terms of `keys`,
+    /// `arguments` and the library, and ends with a return.
     pub fn new(name: &'static str, flags: &str, run: String) -> Self {
         Self { name, flags: flags.to_owned(), run, registered: String::new() }
     }
@@ -102,14 +102,6 @@ impl Script {
         self.name
     }
 
-    /// Returns its source: the whole library's, if it is a function.
-    pub fn source(&self) -> &str {
-        match &self.text {
-            Text::Own { source, .. } => source,
-            Text::Function { library, .. } => &library.source,
-        }
-    }
-
     /// Returns the library that it is a function of.
     pub(crate) fn library(&self) -> Option<&'static Library> {
         match self.text {
@@ -126,8 +118,9 @@ impl Script {
         }
     }
 
-    /// Returns the call that brings everything along. A server that is full takes no library, and still has to settle.
-    pub(crate) fn whole(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
+    /// Returns the call that brings everything along, for who cannot ask twice: a server that is full takes no library, and still
+    /// has to settle.
+    pub fn whole(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
         match &self.text {
             Text::Own { source, .. } => call("EVAL", source, keys, arguments),
             Text::Function { library, function } => {

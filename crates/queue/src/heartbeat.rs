@@ -10,7 +10,7 @@ use broker::{Blocking, Redis};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::engine::{Extended, extend_script};
+use crate::engine::{Extended, extension};
 
 /// Most leases of one script.
 const MOST: usize = 500;
@@ -153,17 +153,9 @@ impl Beat {
         tag: &str,
         leases: &[(Key, Arc<State>)],
     ) -> Result<(), broker::Error> {
-        let mut command = redis::cmd("EVAL");
         // The text whole, on a connection of its own: a server that forgot its scripts takes no second question.
-        command
-            .arg(extend_script().source())
-            .arg(1)
-            .arg(tag)
-            .arg(0)
-            .arg(u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
-        for ((_, id, token), _) in leases {
-            command.arg(id).arg(*token);
-        }
+        let leases_of_these = leases.iter().map(|((_, id, token), _)| (id.as_str(), *token));
+        let command = extension(tag, self.lease, leases_of_these);
         if !connections.contains_key(node) {
             connections.insert(Arc::clone(node), self.redis.blocking(tag).await?);
         }

@@ -134,12 +134,9 @@ impl Engine {
 
     /// Extends leases, given as id and token.
     pub async fn extend(&self, now: u64, leases: &[(String, u64)]) -> Result<Vec<Extended>, Error> {
-        let mut arguments = vec![number(now), millis(self.config.lease)];
-        for (id, token) in leases {
-            arguments.extend([id.clone().into_bytes(), number(token)]);
-        }
-        let mut reply = self.run(&script::EXTEND, &arguments).await?;
-        let mut extended = Vec::with_capacity(leases.len());
+        let leases = leases.iter().map(|(id, token)| (id.as_str(), *token));
+        let mut reply = self.run(&script::EXTEND, &extending(now, self.config.lease, leases)).await?;
+        let mut extended = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
             extended.push(Extended::read(&reply.text()?));
         }
@@ -350,9 +347,18 @@ pub(crate) fn reply_script() -> &'static Script {
     &script::REPLY
 }
 
-/// Returns the script that keeps leases.
-pub(crate) fn extend_script() -> &'static Script {
-    &script::EXTEND
+/// Returns the whole call that keeps leases, for a connection of its own.
+pub(crate) fn extension<'a>(tag: &str, lease: Duration, leases: impl Iterator<Item = (&'a str, u64)>) -> redis::Cmd {
+    script::EXTEND.whole(&[tag], &extending(0, lease, leases))
+}
+
+/// Returns what `extend.lua` is called with.
+fn extending<'a>(now: u64, lease: Duration, leases: impl Iterator<Item = (&'a str, u64)>) -> Vec<Vec<u8>> {
+    let mut arguments = vec![number(now), millis(lease)];
+    for (id, token) in leases {
+        arguments.extend([id.into(), number(token)]);
+    }
+    arguments
 }
 
 /// Returns the script that changes the number of a domain's partitions.

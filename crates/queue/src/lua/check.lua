@@ -18,7 +18,7 @@ local function check(ARGV)
   -- Queues, rings, ready sets, parked tenants.
   for queue, at in pairs(seen.queues) do
     local times, holder = 0, call('HGET', T .. 'ol', queue)
-    for _, member in ipairs(call('LRANGE', T .. 'x:' .. at.lane .. ':' .. at.tenant, 0, -1)) do
+    for _, member in ipairs(call('LRANGE', RING[at.lane] .. at.tenant, 0, -1)) do
       if member == at.middle then times = times + 1 end
     end
     if holder and holder ~= '' then
@@ -29,7 +29,7 @@ local function check(ARGV)
   end
   for ring in pairs(seen.rings) do
     local lane, tenant = string.match(ring, '^([^:]+):(.+)$')
-    local ready = call('ZSCORE', T .. 'r:' .. lane, tenant) and 1 or 0
+    local ready = call('ZSCORE', READY[lane], tenant) and 1 or 0
     local parked = call('ZSCORE', T .. 'park', ring) and 1 or 0
     if ready + parked ~= 1 then violated('a tenant with a ring is ready or parked', ring) end
     for _, middle in ipairs(call('LRANGE', T .. 'x:' .. ring, 0, -1)) do
@@ -38,7 +38,7 @@ local function check(ARGV)
     end
   end
   for _, lane in ipairs(LANES) do
-    local ready = call('ZRANGE', T .. 'r:' .. lane, 0, -1, 'WITHSCORES')
+    local ready = call('ZRANGE', READY[lane], 0, -1, 'WITHSCORES')
     local virtual = virtual_of(states_of(call('HGET', T .. 'v', 'lanes')), lane)
     for i = 1, #ready, 2 do
       if not seen.rings[lane .. ':' .. ready[i]] and tonumber(ready[i + 1]) < virtual then

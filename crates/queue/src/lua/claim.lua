@@ -197,7 +197,7 @@ end
 -- Returns how many more leases each tenant of a page may have; nil when nobody is limited.
 local function rooms(lane, tenants)
   if lane == 'callbacks' or not (any_capped or any_paused) then return nil end
-  local running, own = call('HMGET', T .. 'inf', unpack(tenants)), call('HMGET', T .. 'cap', unpack(tenants))
+  local running, own = call('HMGET', RUNNING, unpack(tenants)), call('HMGET', T .. 'cap', unpack(tenants))
   local paused, room = call('HMGET', T .. 'pt', unpack(tenants)), {}
   for i, tenant in ipairs(tenants) do
     local cap = tonumber(own[i] or known.cap)

@@ -60,7 +60,7 @@ local function bury(id, why, now, entry, attempts, failure, body, keep)
 end
 
 local function forget(id)
-  call('UNLINK', T .. 'b:' .. id)
+  call('UNLINK', BODY .. id)
   call('HDEL', T .. 'f', id)
   call('HDEL', T .. 'cx', id)
 end
@@ -81,7 +81,7 @@ end
 
 -- The same for an id that lies in no queue any more. What has ended before is left alone.
 local function bury_if_malformed(id, now, given)
-  local body = call('GET', T .. 'b:' .. id)
+  local body = call('GET', BODY .. id)
   if body and not parse(body) then bury_malformed(id, body, now, given) end
 end
 
@@ -95,7 +95,7 @@ local function finish(id, entry, why, now, given)
   local failures, crashes, _, first = recall(id)
   -- Greater than the token of any delivery before, so that the end is not refused where deliveries left traces.
   local fence = math.max(now * 1000 + 999, tonumber(call('HGET', T .. 'v', 'tok') or 0) + 1)
-  local body = call('GET', T .. 'b:' .. id) or ''
+  local body = call('GET', BODY .. id) or ''
   local attempts = failures + crashes
   local events = ''
   if entry.root then

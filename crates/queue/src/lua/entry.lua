@@ -121,7 +121,7 @@ end
 
 -- Reads the header alone, without moving the payload.
 local function head_of(id)
-  return parse(call('GETRANGE', T .. 'b:' .. id, 0, LONGEST - 1))
+  return parse(call('GETRANGE', BODY .. id, 0, LONGEST - 1))
 end
 
 local function queue_name(middle, lane)

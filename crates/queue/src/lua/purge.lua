@@ -26,32 +26,32 @@ local function purge(ARGV)
         count(lane, tenant, -1)
         finish(id, entry, 'cancelled', now, ending)
         ended = ended + 1
-      elseif call('EXISTS', T .. 'b:' .. id) == 1 then
+      elseif call('EXISTS', BODY .. id) == 1 then
         count(lane, tenant, -1)
-        bury_malformed(id, call('GET', T .. 'b:' .. id), now, ending)
+        bury_malformed(id, call('GET', BODY .. id), now, ending)
       end
     end
     if call('EXISTS', key) == 0 then
-      call('LREM', T .. 'x:' .. lane .. ':' .. tenant, 0, middle)
+      call('LREM', RING[lane] .. tenant, 0, middle)
       leave(tenant, middle, lane)
     end
   end
 
   local function empty_tenant(lane, tenant)
-    local ring = T .. 'x:' .. lane .. ':' .. tenant
+    local ring = RING[lane] .. tenant
     local middles = only_middle ~= '' and {only_middle} or call('LRANGE', ring, 0, 999)
     for _, middle in ipairs(middles) do
       if budget > 0 then empty_queue(lane, tenant, middle) end
     end
     if call('EXISTS', ring) == 0 then
-      local struck = call('ZREM', T .. 'r:' .. lane, tenant) + call('ZREM', T .. 'park', lane .. ':' .. tenant)
+      local struck = call('ZREM', READY[lane], tenant) + call('ZREM', T .. 'park', lane .. ':' .. tenant)
       progressed = progressed or struck > 0
     end
   end
 
   local function waiting_tenants(lane)
     if only_tenant ~= '' then return {only_tenant} end
-    local tenants = call('ZRANGE', T .. 'r:' .. lane, 0, 99)
+    local tenants = call('ZRANGE', READY[lane], 0, 99)
     -- Parked tenants of all lanes lie in one set: a page of it may hold none of this one.
     for _, member in ipairs(call('ZRANGE', T .. 'park', 0, -1)) do
       local of, tenant = string.match(member, '^([^:]+):(.+)$')

@@ -55,9 +55,9 @@ local function repair(ARGV)
   end
   local scores = {}
   for _, lane in ipairs(LANES) do
-    local ready = call('ZRANGE', T .. 'r:' .. lane, 0, -1, 'WITHSCORES')
+    local ready = call('ZRANGE', READY[lane], 0, -1, 'WITHSCORES')
     for i = 1, #ready, 2 do scores[lane .. ':' .. ready[i]] = ready[i + 1] end
-    call('DEL', T .. 'r:' .. lane)
+    call('DEL', READY[lane])
   end
   local parked = call('ZRANGE', T .. 'park', 0, -1, 'WITHSCORES')
   for i = 1, #parked, 2 do scores[parked[i]] = parked[i + 1] end
@@ -77,7 +77,7 @@ local function repair(ARGV)
     local ring = at.lane .. ':' .. at.tenant
     call('RPUSH', T .. 'x:' .. ring, at.middle)
     local score = scores[ring] or virtual_of(states_of(call('HGET', T .. 'v', 'lanes')), at.lane)
-    call('ZADD', T .. 'r:' .. at.lane, score, at.tenant)
+    call('ZADD', READY[at.lane], score, at.tenant)
   end
   for ring, middles in pairs(turns) do
     local lane, tenant = string.match(ring, '^([^:]+):(.+)$')
@@ -85,9 +85,9 @@ local function repair(ARGV)
   end
   for queue in pairs(seen.queues) do enter_once(queue) end
   for _, lane in ipairs(LANES) do call('HSET', T .. 'n', lane, seen.waiting[lane] or 0) end
-  call('DEL', T .. 'w', T .. 'inf')
-  for tenant, number in pairs(seen.depth) do call('HSET', T .. 'w', tenant, number) end
-  for tenant, number in pairs(seen.held) do call('HSET', T .. 'inf', tenant, number) end
+  call('DEL', WAITING, RUNNING)
+  for tenant, number in pairs(seen.depth) do call('HSET', WAITING, tenant, number) end
+  for tenant, number in pairs(seen.held) do call('HSET', RUNNING, tenant, number) end
 
   -- Leftovers of what has ended.
   for _, key in ipairs({'f', 'cx'}) do

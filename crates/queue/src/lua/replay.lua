@@ -19,7 +19,7 @@ local function replay(ARGV)
     local entry = parse(fields.body)
     if not entry or fields.why == 'malformed' then return 0 end
     local id = fields.id
-    if not call('SET', T .. 'b:' .. id, dated(fields.body, us), 'NX') then return 0 end
+    if not call('SET', BODY .. id, dated(fields.body, us), 'NX') then return 0 end
     if entry.root and call('EXISTS', T .. 't:' .. id) == 0 then
       record_new(id, entry, fields.root or '', 0, now, kept)
     elseif entry.root then

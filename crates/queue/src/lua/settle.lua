@@ -70,7 +70,7 @@ local function complete(ARGV, id, token, i)
   end
   if outcome ~= '' then post(id, outcome, now) end
   local entry = (why ~= '' or any_ordered()) and head_of(id) or nil
-  if why ~= '' then bury(id, why, now, entry, attempt, failure, call('GET', T .. 'b:' .. id) or '', keep) end
+  if why ~= '' then bury(id, why, now, entry, attempt, failure, call('GET', BODY .. id) or '', keep) end
   if status == 'completed' then sample(lane, token) end
   give_back(tenant, lane)
   if entry then unlock(tenant, entry.middle, lane, id) end

@@ -51,7 +51,7 @@ local function look_at(lane, tenant, middle)
     id = call('LINDEX', key, 0)
   end
   if not id then
-    call('LREM', T .. 'x:' .. lane .. ':' .. tenant, 1, middle)
+    call('LREM', RING[lane] .. tenant, 1, middle)
     leave(tenant, middle, lane)
   end
   budget = budget - 1
@@ -59,7 +59,7 @@ end
 
 -- Looks at the heads of a tenant's queues. Returns whether nothing is left of them.
 local function look_around(lane, tenant)
-  local ring = T .. 'x:' .. lane .. ':' .. tenant
+  local ring = RING[lane] .. tenant
   for _ = 1, call('LLEN', ring) do
     if budget <= 0 then break end
     -- Turning the ring keeps the place for the next run, also when no claim turns it.
@@ -139,7 +139,7 @@ local function tick(ARGV)
   now = clock(ARGV[1])
   given, budget, oldest = {result_ttl = tonumber(ARGV[2]), keep = ARGV[3], crash_delay = tonumber(ARGV[4])}, tonumber(ARGV[5]), {}
   local keys = {T .. 'd', T .. 'lease', T .. 'o', T .. 'park', T .. 'dead', WAITING, RUNNING}
-  for _, lane in ipairs(LANES) do keys[#keys + 1] = T .. 'r:' .. lane end
+  for _, lane in ipairs(LANES) do keys[#keys + 1] = READY[lane] end
   local any = call('EXISTS', unpack(keys)) > 0
   if any then look_everywhere(tonumber(ARGV[6])) end
   return numbers(any)
