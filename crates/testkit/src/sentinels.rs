@@ -81,6 +81,20 @@ impl Sentinels {
         self.server(port).command(words).expect("the server answers")
     }
 
+    /// Waits until every replica has what the master has at this moment. `WAIT` tells of writes on its own connection only.
+    ///
+    /// # Panics
+    ///
+    /// Panics when it takes too long.
+    pub async fn replicated(&self) {
+        let offset = |server: &Server, name| server.field(&["INFO", "replication"], name).parse::<u64>().ok();
+        let master = self.master_port();
+        let written = offset(self.server(master), "master_repl_offset").expect("the master knows what it has written");
+        let has = |port: u16| offset(self.server(port), "slave_repl_offset").is_some_and(|has| has >= written);
+        let all = || self.ports().into_iter().filter(|&port| port != master).all(has);
+        eventually(PATIENCE, || async { all() }).await;
+    }
+
     /// Ends the master at once, as `kill -9` would, and returns its port.
     pub fn kill_master(&mut self) -> u16 {
         let port = self.master_port();

@@ -115,9 +115,8 @@ async fn followers_go_on_at_the_next_master_when_sentinels_have_chosen_one() {
     let action = attempt(TaskId::new(), 1);
     patiently(&sessions, &log, delta(&action, 0, "a")).await;
     client.until(1).await;
-    let old = sentinels.master_port();
-    // The replicas have it, so that nothing is lost with the old master.
-    sentinels.command(old, &["WAIT", "2", "5000"]);
+    // So that nothing is lost with the old master.
+    sentinels.replicated().await;
     sentinels.fail_over().await;
     patiently(&sessions, &log, delta(&action, 1, "b")).await;
     patiently(&sessions, &log, last(&action, "ab")).await;
