@@ -15,6 +15,10 @@ const FACTS: usize = 32;
 const FACT_NAME: usize = 64;
 const FACT_VALUE: usize = 512;
 
+/// Most messages of a history that a caller keeps itself, and the most bytes of all of them.
+const HISTORY: usize = 100;
+const HISTORY_BYTES: usize = 64 * 1024;
+
 /// A field of a run is out of bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
@@ -56,6 +60,7 @@ pub fn accepted(run: Option<AgentRun>) -> Result<AgentRun, Invalid> {
 ///
 /// [`Invalid`], naming the field at fault.
 pub fn checked(mut run: AgentRun) -> Result<AgentRun, Invalid> {
+    check_history(&run)?;
     let characters = run.message.chars().count();
     if run.message.trim().is_empty() || characters > MESSAGE_CHARACTERS {
         let text = format!("a message has 1 to {MESSAGE_CHARACTERS} characters, this has {characters}");
@@ -86,6 +91,18 @@ fn check_facts(facts: &HashMap<String, String>) -> Result<(), Invalid> {
     }
     let bounds = format!("a fact's name has 1 to {FACT_NAME} characters, its value at most {FACT_VALUE}");
     Err(wrong("user_info", bounds))
+}
+
+fn check_history(run: &AgentRun) -> Result<(), Invalid> {
+    if run.history.iter().any(|message| !matches!(message.role.as_str(), "user" | "assistant")) {
+        return Err(wrong("history", "`history` holds messages of `user` and `assistant` only"));
+    }
+    let bytes: usize = run.history.iter().map(|message| message.content.len()).sum();
+    if run.history.len() > HISTORY || bytes > HISTORY_BYTES {
+        let text = format!("`history` has at most {HISTORY} messages and {HISTORY_BYTES} bytes");
+        return Err(wrong("history", text));
+    }
+    Ok(())
 }
 
 fn wrong(field: &'static str, text: impl Into<String>) -> Invalid {

@@ -115,6 +115,12 @@ impl Action {
         }
     }
 
+    /// Gives a root action the id of its task, where that is known before.
+    #[must_use]
+    pub fn named(self, task: TaskId) -> Self {
+        Self { id: ActionId::root_of(task), task, ..self }
+    }
+
     /// Makes an action that this one causes: same task, tenant, tier, session, user and trace; its outcome is a reply.
     #[must_use]
     pub fn child<C: Contract>(&self, context: ExecutionContext, payload: &C) -> Self {

@@ -66,6 +66,11 @@ impl Code {
         }
     }
 
+    /// Tells whether work that ended like this may have been taken in all the same.
+    pub const fn is_in_doubt(self) -> bool {
+        matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::Cancelled | Self::Internal)
+    }
+
     /// Tells whether the same work may succeed when it is tried again later.
     pub const fn is_transient(self) -> bool {
         matches!(self, Self::Unavailable | Self::ResourceExhausted | Self::Internal)

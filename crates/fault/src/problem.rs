@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Failure;
+use crate::{Failure, reason};
 
 /// The body of an `application/problem+json` answer.
 #[derive(Clone, Debug, Serialize)]
@@ -45,9 +45,21 @@ impl Problem {
             field: failure.field_name().map(str::to_owned),
             retry_after: failure.retry_delay().map(whole_seconds),
             trace_id: None,
-            extensions: failure.metadata().iter().map(|(key, value)| (key.clone(), value.clone().into())).collect(),
+            extensions: extensions(failure),
         }
     }
+}
+
+/// What a failure tells besides; the limit that refused also under the name of the IETF's draft.
+fn extensions(failure: &Failure) -> serde_json::Map<String, serde_json::Value> {
+    let mut facts: serde_json::Map<_, _> =
+        failure.metadata().iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    if failure.reason() == &reason::RATE_LIMIT_EXCEEDED
+        && let Some(window) = facts.get("window").cloned()
+    {
+        facts.insert("violated-policies".to_owned(), serde_json::Value::Array(vec![window]));
+    }
+    facts
 }
 
 fn whole_seconds(delay: std::time::Duration) -> u64 {

@@ -110,6 +110,12 @@ reasons! {
     /// The thing exists already.
     ALREADY_EXISTS = "already-exists", "Already exists", Conflict, 409,
         "Something with this id or name exists already for the tenant.";
+    /// A request with the same idempotency key is being worked on.
+    IDEMPOTENCY_IN_FLIGHT = "idempotency-in-flight", "Request in progress", Conflict, 409,
+        "A request with this Idempotency-Key is still being worked on; send it again after Retry-After seconds.";
+    /// The idempotency key belongs to another request.
+    IDEMPOTENCY_MISMATCH = "idempotency-mismatch", "Idempotency key reused", FailedPrecondition, 422,
+        "The Idempotency-Key was used for a request with another body; choose a new key for a new request.";
     /// The task has ended and cannot change any more.
     TASK_FINISHED = "task-finished", "Task already finished", FailedPrecondition, 409,
         "The task has ended; read its result instead.";

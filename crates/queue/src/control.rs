@@ -110,6 +110,11 @@ impl Queue {
         Ok(self.limits(domain).await?.0)
     }
 
+    /// Returns what a tenant has waiting and running.
+    pub async fn load(&self, domain: Domain, tenant: &TenantId) -> Result<TenantLoad, Error> {
+        stats::load(&self.inner, domain, tenant.as_str()).await
+    }
+
     /// Returns the tenants with the most waiting actions.
     pub async fn busiest(&self, domain: Domain, most: usize) -> Result<Vec<TenantLoad>, Error> {
         stats::busiest(&self.inner, domain, most).await

@@ -121,6 +121,20 @@ async fn oldest(inner: &Inner, part: &Part, tier: Tier, parked: &[String]) -> Re
     Ok(moments.iter().filter_map(read).min())
 }
 
+/// Returns what a tenant has waiting and running.
+pub(crate) async fn load(inner: &Inner, domain: Domain, tenant: &str) -> Result<TenantLoad, Error> {
+    let mut load = TenantLoad { tenant_id: tenant.to_owned(), ..TenantLoad::default() };
+    for part in inner.parts_of(domain) {
+        let tag = part.engine.tag();
+        let mut pipeline = redis::pipe();
+        pipeline.hget(format!("{tag}w"), tenant).hget(format!("{tag}inf"), tenant);
+        let (waiting, running): (Option<u64>, Option<u64>) = inner.redis.pipeline(&pipeline).await?;
+        load.waiting += waiting.unwrap_or_default();
+        load.in_flight += running.unwrap_or_default();
+    }
+    Ok(load)
+}
+
 /// Returns the tenants with the most waiting actions.
 pub(crate) async fn busiest(inner: &Inner, domain: Domain, most: usize) -> Result<Vec<TenantLoad>, Error> {
     let mut loads: HashMap<String, TenantLoad> = HashMap::new();

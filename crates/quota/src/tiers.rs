@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use action::Tier;
 
+use crate::Degraded;
+
 /// The limits of one tier. `None` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierLimits {
@@ -13,6 +15,14 @@ pub struct TierLimits {
     pub per_day: Option<u32>,
     /// Requests a session may make in an hour.
     pub per_session_hour: Option<u32>,
+    /// Tasks of a tenant that may wait or run at a time.
+    pub concurrent_tasks: Option<u32>,
+    /// Tokens of language models a minute.
+    pub tokens_per_minute: Option<u64>,
+    /// Tokens of language models a day.
+    pub tokens_per_day: Option<u64>,
+    /// What requests get while the limits cannot be looked up.
+    pub degraded: Degraded,
     /// Time for the work, from the first claim, all attempts together.
     pub timeout: Duration,
     /// Agents that a tenant may have.
@@ -51,6 +61,13 @@ impl TierLimits {
     }
 }
 
+impl TierLimits {
+    /// Tells whether tasks are noted until they are settled.
+    pub const fn reserves(&self) -> bool {
+        self.concurrent_tasks.is_some() || self.tokens_per_minute.is_some() || self.tokens_per_day.is_some()
+    }
+}
+
 /// The limits of all tiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tiers([TierLimits; 4]);
@@ -80,6 +97,10 @@ const FREE: TierLimits = TierLimits {
     per_minute: Some(10),
     per_day: Some(100),
     per_session_hour: Some(100),
+    concurrent_tasks: Some(20),
+    tokens_per_minute: None,
+    tokens_per_day: Some(500_000),
+    degraded: Degraded::Local,
     timeout: Duration::from_secs(30),
     max_agents: Some(1),
     collections_per_agent: Some(1),
@@ -98,6 +119,10 @@ const ADVANCE: TierLimits = TierLimits {
     per_minute: Some(50),
     per_day: Some(1000),
     per_session_hour: Some(100),
+    concurrent_tasks: Some(100),
+    tokens_per_minute: None,
+    tokens_per_day: Some(5_000_000),
+    degraded: Degraded::Local,
     timeout: Duration::from_mins(1),
     max_agents: Some(3),
     collections_per_agent: Some(3),
@@ -116,6 +141,10 @@ const PROFESSIONAL: TierLimits = TierLimits {
     per_minute: Some(200),
     per_day: Some(10_000),
     per_session_hour: Some(100),
+    concurrent_tasks: Some(400),
+    tokens_per_minute: None,
+    tokens_per_day: Some(50_000_000),
+    degraded: Degraded::Local,
     timeout: Duration::from_mins(2),
     max_agents: Some(10),
     collections_per_agent: Some(10),
@@ -133,7 +162,11 @@ const PROFESSIONAL: TierLimits = TierLimits {
 const ENTERPRISE: TierLimits = TierLimits {
     per_minute: None,
     per_day: None,
-    per_session_hour: Some(100),
+    per_session_hour: None,
+    concurrent_tasks: None,
+    tokens_per_minute: None,
+    tokens_per_day: None,
+    degraded: Degraded::Allow,
     timeout: Duration::from_mins(5),
     max_agents: None,
     collections_per_agent: None,

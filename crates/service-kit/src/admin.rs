@@ -14,8 +14,6 @@
 //! Beside the counts stands what tells trouble: the age of the oldest waiting action, claims, parked tenants, pauses, and the
 //! mean run. Ages and runs are seconds, and null where there is none.
 
-mod view;
-
 use std::sync::Arc;
 
 use action::Domain;
@@ -31,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::Kit;
+use crate::queue_view as view;
 
 #[derive(Clone)]
 struct Admin {

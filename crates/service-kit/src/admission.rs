@@ -1,18 +1,21 @@
 //! Whether a caller may: identity → assertions → access → limit, in one place for every entrance.
 
 mod access;
+mod spend;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use action::{AgentId, CollectionId};
-use fault::{Failure, Fault as _};
+use fault::Failure;
 use proto::management::v1::{Agent, Collection};
-use quota::{Quota, UsageKind, Window};
+use quota::{Admitted, Quota, Receipt, UsageKind, Window};
 
 use crate::config::Settings;
 use crate::{Caller, Identity, Peers};
 use access::Access;
+
+pub use spend::{NotAdmitted, Spend, estimate_tokens};
 
 /// How long answers of management are relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,16 +57,32 @@ impl Admission {
         Self { quota, agents: Access::new(peers.clone(), config), collections: Access::new(peers.clone(), config) }
     }
 
-    /// Charges one unit to the caller's tenant, unless it was charged where the call came in; then nothing is returned.
+    /// Charges a request to the caller's tenant, unless it was charged where the call came in; then nothing is returned.
     /// Fails with `RATE_LIMIT_EXCEEDED`, which costs nothing, or `BROKER_UNAVAILABLE`.
-    pub async fn admit(&self, caller: &Caller, kind: UsageKind) -> Result<Option<Vec<Window>>, Failure> {
-        let (tenant, tier) = caller.tenant()?;
+    pub async fn admit(&self, caller: &Caller, spend: impl Into<Spend>) -> Result<Option<Admitted>, NotAdmitted> {
+        let charge = spend.into().charge(caller)?;
         // Only a service may say that the limits were charged.
         if caller.admitted && caller.service.is_some() {
             return Ok(None);
         }
-        let admitted = self.quota.admit(&tenant, tier, kind).await.map_err(|error| error.failure())?;
-        Ok(Some(admitted.windows))
+        Ok(Some(self.quota.admit(charge).await?))
+    }
+
+    /// Returns how the limits of its own of an agent stand, and charges nothing.
+    pub async fn agent_status(&self, caller: &Caller, agent: &Agent) -> Result<Vec<Window>, quota::Error> {
+        let Ok(charge) = Spend::from(UsageKind::Agent).of_agent(agent).charge(caller) else { return Ok(Vec::new()) };
+        self.quota.agent_status(&charge).await
+    }
+
+    /// Takes a charge back after somebody else refused the request for good. Whether somebody did is not known when a call
+    /// broke off: then the charge stands.
+    pub async fn refund(&self, receipt: &Receipt, refusal: &Failure) {
+        if refusal.reason().code.is_in_doubt() {
+            return;
+        }
+        if let Err(error) = self.quota.refund(receipt).await {
+            tracing::warn!(%error, "a charge was not taken back");
+        }
     }
 
     /// Returns an agent that the tenant may use. Fails with `ACCESS_DENIED` when there is none of this id, when it is not

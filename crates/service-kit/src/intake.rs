@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::{
-    Action, CollectionId, Contract, Deadline, Domain, ExecutionContext, QueueName, TenantId, Tier, UserId, time,
+    Action, CollectionId, Contract, Deadline, Domain, ExecutionContext, QueueName, TaskId, TenantId, Tier, UserId, time,
 };
 use fault::{Failure, Fault as _, reason};
 use proto::management::v1::Agent;
 use queue::{Queue, Submitted};
-use quota::{Tiers, UsageKind};
+use quota::Tiers;
 use tonic::{Request, Status};
 
-use crate::{Admission, Caller, Kit};
+use crate::{Admission, Caller, Kit, Spend};
 
 /// Takes work in. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Terms<'a> {
     pub callback_queue: &'a str,
     /// Time for the work; the tier's when unset, which also bounds it.
     pub timeout: Option<&'a prost_types::Duration>,
+    /// Id that the task shall have; for services of the mesh only.
+    pub task: Option<TaskId>,
 }
 
 /// Work that is being taken in for a caller.
@@ -76,6 +78,11 @@ impl Order<'_> {
         terms: Terms<'_>,
     ) -> Result<Action, Failure> {
         let mut action = Action::root(self.tenant.clone(), self.tier, context, payload);
+        if let Some(task) = terms.task {
+            // Charged under this id where the call came in; whoever comes from outside cannot choose one.
+            self.caller.inside()?;
+            action = action.named(task);
+        }
         terms.apply(&mut action, self.intake.tiers.of(self.tier).timeout)?;
         Ok(action)
     }
@@ -107,13 +114,22 @@ impl Order<'_> {
         context::read(given, self.caller.is_outside())
     }
 
-    /// Charges one unit, unless that was done where the call came in, and enqueues. Fails as [`Admission::admit`] and
-    /// [`Queue::submit`] do.
-    pub async fn submit(&self, kind: UsageKind, action: Action) -> Result<Submitted, Status> {
+    /// Charges what it costs, unless that was done where the call came in, and enqueues. Fails as [`Admission::admit`] and
+    /// [`Queue::submit`] do; what the queue refuses costs nothing.
+    pub async fn submit(&self, spend: impl Into<Spend>, action: Action) -> Result<Submitted, Status> {
         // The queue looks at it too, but only after the charge.
         self.intake.queue.fits(&action)?;
-        self.intake.admission.admit(&self.caller, kind).await?;
-        let submitted = self.intake.queue.submit(action).await?;
+        let admission = &self.intake.admission;
+        let admitted = admission.admit(&self.caller, spend.into().of_action(&action)).await?;
+        let submitted = match self.intake.queue.submit(action).await {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                if let Some(admitted) = admitted {
+                    admission.refund(&admitted.receipt, &error.failure()).await;
+                }
+                return Err(error.into());
+            }
+        };
         tracing::info!(
             task_id = submitted.task.task_id,
             tenant_id = %self.tenant,

@@ -9,12 +9,15 @@ use fault::{Failure, Fault};
 use queue::{Durability, Limits, Queue, Sharing};
 use quota::{Quota, Tiers};
 use session::Sessions;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::identity::{PROOF, ResolverConfig};
 use crate::queue_service::SILENCE;
 use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
+/// How often usage is written about which nothing was decided.
+const METER: Duration = Duration::from_secs(1);
 /// A key that can be guessed lets everybody in.
 const SHORTEST_KEY: usize = 32;
 
@@ -32,8 +35,10 @@ pub struct KitConfig {
     pub identity_key: Option<Secret>,
     /// Where the other services are.
     pub peers: PeersConfig,
-    /// `RATE_LIMIT_…` and `TIMEOUT_…`.
+    /// `RATE_LIMIT_…`, `TOKENS_…`, `CONCURRENT_TASKS_…` and `TIMEOUT_…`.
     pub tiers: Tiers,
+    /// How limits are decided.
+    pub quota: quota::Config,
     /// The queue engine; its budgets are the tiers' timeouts.
     pub queue: queue::Config,
     /// The session logs.
@@ -63,6 +68,7 @@ impl KitConfig {
             data_dir: settings.get("DATA_DIR", PathBuf::from(".nooble")),
             identity_key,
             peers: PeersConfig::read(settings),
+            quota: read_quota(settings, &queue),
             tiers,
             queue,
             session: session::Config::default(),
@@ -79,6 +85,18 @@ impl KitConfig {
     pub fn new(service: &str, redis_url: &str, data_dir: PathBuf, identity_key: Secret, peers: PeersConfig) -> Self {
         let defaults = Self::read(&mut Settings::default(), service);
         Self { redis_url: Some(redis_url.to_owned()), data_dir, identity_key: Some(identity_key), peers, ..defaults }
+    }
+}
+
+fn read_quota(settings: &mut Settings, queue: &queue::Config) -> quota::Config {
+    let default = quota::Config::default();
+    let longest = queue.budgets.iter().max().copied().unwrap_or_default();
+    quota::Config {
+        timeout: settings.get_in("RATE_LIMIT_TIMEOUT", default.timeout, Duration::from_millis(1)..),
+        degraded_percent: settings.get_in("RATE_LIMIT_DEGRADED_PERCENT", default.degraded_percent, 1..=100),
+        // Waiting for a worker and all attempts, whatever the tier.
+        lease: longest * (queue.patience + 1),
+        ..default
     }
 }
 
@@ -196,6 +214,16 @@ pub struct Kit {
     pub tasks: Tasks,
 }
 
+/// Writes the usage of tiers without limits every second, and once more at the end.
+async fn meter(quota: Quota, ending: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = ending.cancelled() => return quota.flush().await,
+            () = tokio::time::sleep(METER) => quota.flush().await,
+        }
+    }
+}
+
 impl Kit {
     /// Connects to Redis and starts what every service needs.
     pub async fn start(config: KitConfig) -> Result<Self, KitError> {
@@ -208,7 +236,9 @@ impl Kit {
         let queue = Queue::start(redis.clone(), config.queue).await?;
         let sessions = Sessions::start(redis.clone(), config.session).await?;
         let tiers = Arc::new(config.tiers);
-        let quota = Quota::new(redis.clone(), Arc::clone(&tiers));
+        let quota = Quota::new(redis.clone(), Arc::clone(&tiers), config.quota);
+        let tasks = Tasks::default();
+        tasks.spawn(meter(quota.clone(), tasks.ending()));
         let peers = Peers::new(&config.service, signer.clone(), &config.peers);
         Ok(Self {
             admission: Admission::new(quota.clone(), &peers, &config.admission),
@@ -219,7 +249,7 @@ impl Kit {
             grace,
             data_dir: config.data_dir,
             health: Health::default(),
-            tasks: Tasks::default(),
+            tasks,
             redis,
             queue,
             sessions,

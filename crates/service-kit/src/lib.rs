@@ -26,13 +26,14 @@ pub mod intake;
 mod kit;
 mod peers;
 mod queue_service;
+pub mod queue_view;
 pub mod secret_file;
 mod service;
 mod task_service;
 mod tasks;
 pub mod tiers;
 
-pub use admission::{Admission, AdmissionConfig};
+pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tokens};
 pub use bucket::Bucket;
 pub use config::{Secret, Settings};
 pub use health::{Health, Report};

@@ -18,6 +18,8 @@ use proto::query::v1::query_service_client::QueryServiceClient;
 use proto::queue::v1::queue_service_client::QueueServiceClient;
 use proto::task::v1::task_service_client::TaskServiceClient;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 pub use config::PeersConfig;
 pub use peer::Peer;
@@ -111,6 +113,25 @@ impl Peers {
     /// Calls the queue service beside a domain's façade.
     pub fn queues(&self, domain: Domain, identity: impl Into<Identity>) -> QueueServiceClient<Peer> {
         QueueServiceClient::new(self.peer(self.channel_of(domain), identity))
+    }
+
+    /// Tells which services answer at all, within a time.
+    pub async fn reachable(&self, patience: Duration) -> Vec<(&'static str, bool)> {
+        let all = [
+            ("orchestrator", Domain::Orchestrator),
+            ("execution", Domain::Execution),
+            ("management", Domain::Management),
+            ("conversation", Domain::Conversation),
+            ("embedding", Domain::Embedding),
+            ("query", Domain::Query),
+            ("ingestion", Domain::Ingestion),
+        ];
+        let asked = all.map(|(name, domain)| async move {
+            let mut health = HealthClient::new(self.peer(self.channel_of(domain), Identity::service()));
+            let answer = tokio::time::timeout(patience, health.check(HealthCheckRequest::default())).await;
+            (name, matches!(answer, Ok(Ok(_))))
+        });
+        futures::future::join_all(asked).await
     }
 
     fn peer(&self, channel: &Channel, identity: impl Into<Identity>) -> Peer {

@@ -62,6 +62,14 @@ impl QueueService for QueueFacade {
         self.busiest(asked(request)?).await.map(Response::new)
     }
 
+    async fn get_tenant_loads(
+        &self,
+        request: Request<wire::GetTenantLoadsRequest>,
+    ) -> Result<Response<wire::GetTenantLoadsResponse>, Status> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        self.loads(&tenant).await.map(Response::new)
+    }
+
     async fn submit_action(
         &self,
         request: Request<wire::SubmitActionRequest>,

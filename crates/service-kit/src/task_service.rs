@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use proto::task::v1 as wire;
 use proto::task::v1::task_service_server::{TaskService, TaskServiceServer};
 use queue::Queue;
-use session::Sessions;
+use session::{Position, Sessions, Start};
 use tonic::{Request, Response, Status};
 
 use crate::identity::while_proved;
@@ -92,11 +92,16 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::WatchTaskRequest>,
     ) -> Result<Response<Self::WatchTaskStream>, Status> {
-        let caller = Caller::of(&request)?;
+        let caller = Caller::of(&request)?.clone();
         let (tenant, _) = caller.tenant()?;
         let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
-        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task)?;
-        Ok(Response::new(while_proved(caller, self.proof, answers)))
+        let wire::WatchTaskRequest { epoch, after, .. } = request.into_inner();
+        let from = match epoch {
+            epoch if epoch.is_empty() => Start::Beginning,
+            epoch => Start::After(Position { epoch, seq: after }),
+        };
+        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task, from)?;
+        Ok(Response::new(while_proved(&caller, self.proof, answers)))
     }
 
     async fn cancel_task(

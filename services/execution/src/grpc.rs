@@ -29,7 +29,7 @@ impl ExecutionService for Grpc {
         let user = context.metadata.get("user_id").map(|user| user.parse()).transpose()?;
         let run = agent_run::accepted(run)?;
         let (session_id, callback_queue, timeout) = (&session_id, &callback_queue, timeout.as_ref());
-        let action = order.action(context, &run, Terms { session_id, user, callback_queue, timeout })?;
+        let action = order.action(context, &run, Terms { session_id, user, callback_queue, timeout, task: None })?;
         order.access(&action.context).await?;
         let submitted = order.submit(UsageKind::Agent, action).await?;
         Ok(Response::new(RunAgentResponse { task: Some(submitted.task) }))

@@ -73,7 +73,8 @@ impl Runs {
         run: &Run,
         conversation: Option<Conversation>,
     ) -> Result<Completed<AgentRunResult>, Error> {
-        let turns = conversation.as_ref().map(|conversation| conversation.turns.clone()).unwrap_or_default();
+        let stored = || conversation.as_ref().map(|conversation| conversation.turns.clone()).unwrap_or_default();
+        let turns = told(&run.message).unwrap_or_else(stored);
         let collections = collections(run)?;
         let mut answer = if collections.is_empty() {
             self.converse(run, turns).await?
@@ -179,6 +180,13 @@ async fn retrieve(run: &Run, history: Vec<Turn>, collections: Vec<String>) -> Re
         found: reply.found,
         ..said_by(agent, reply.model_used, answer.tokens_used)
     }))
+}
+
+/// Returns what was said before, where the caller keeps it.
+fn told(run: &AgentRun) -> Option<Vec<Turn>> {
+    let role = |word: &str| if word == "assistant" { Role::Assistant } else { Role::User };
+    let turns = run.history.iter().map(|message| Turn { role: role(&message.role), text: message.content.clone() });
+    Some(turns.collect()).filter(|turns: &Vec<_>| !turns.is_empty())
 }
 
 /// Returns the collections to answer from: those that the request names, else those that a rag agent reads; none for free

@@ -6,6 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Most bytes that are read and thrown away after a refusal, so that the caller gets to see the answer.
@@ -28,7 +29,7 @@ pub(crate) async fn json_object(
     bounds: Bounds,
 ) -> Result<Map<String, Value>, Failure> {
     check_type(headers)?;
-    let bytes = read(headers, body, bounds).await?;
+    let bytes = all(headers, body, bounds).await?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(Failure::new(&reason::INVALID_JSON, "the body must be a JSON object, at line 1 column 1")),
@@ -66,7 +67,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
         .field("Content-Type"))
 }
 
-async fn read(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Vec<u8>, Failure> {
+/// Reads a body whole, within bounds.
+pub(crate) async fn all(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Vec<u8>, Failure> {
     let mut stream = body.into_data_stream();
     if announced(headers).is_some_and(|length| length > bounds.bytes as u64) {
         discard(&mut stream).await;
@@ -111,4 +113,31 @@ fn describe(error: &serde_json::Error) -> String {
         _ => "the JSON is not well formed",
     };
     format!("{kind}, at line {} column {}", error.line(), error.column())
+}
+
+/// Reads the fields of a body into a type; what does not fit is named.
+pub(crate) fn typed<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
+    // Absent and null are the same.
+    let given = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+    serde_path_to_error::deserialize(Value::Object(given)).map_err(|error| {
+        // serde names a field that is not there, or should not be, in its text only.
+        let text = error.inner().to_string();
+        let (field, rule) = if let Some(name) = quoted(&text, "unknown field `") {
+            (name, "is no field of this body")
+        } else if let Some(name) = quoted(&text, "missing field `") {
+            (name, "is required")
+        } else {
+            (plain(&error.path().to_string()), "is not of the type that the field has")
+        };
+        Failure::new(&reason::INVALID_FIELD, format!("`{field}` {rule}")).field(field)
+    })
+}
+
+fn quoted(text: &str, before: &str) -> Option<String> {
+    text.strip_prefix(before)?.split('`').next().map(plain)
+}
+
+/// Names of fields are the caller's; what is echoed is short and plain.
+fn plain(name: &str) -> String {
+    name.trim_matches('.').chars().filter(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(*c)).take(64).collect()
 }

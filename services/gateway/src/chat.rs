@@ -1,28 +1,34 @@
 //! `POST /api/chat/send`: a message in, a task out.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use action::{ContextType, agent_run};
-use axum::Json;
+use action::{ContextType, TaskId, agent_run};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use fault::{Failure, Fault as _, reason};
 use http::HeaderMap;
 use proto::execution::v1::AgentRun;
+use proto::management::v1::Agent;
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
-use quota::UsageKind;
+use quota::{UsageKind, Window};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use service_kit::Caller;
+use service_kit::{Caller, Spend};
+use utoipa::ToSchema;
 
 use crate::edge::Edge;
 use crate::headers::{ChatHeaders, name};
+use crate::idempotent::MadeId;
+use crate::identity::Proved;
+use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::{body, limits};
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChatView {
     success: bool,
     task_id: String,
@@ -30,6 +36,13 @@ pub(crate) struct ChatView {
     queue_name: String,
     /// Seconds.
     estimated_time: f64,
+}
+
+impl ChatView {
+    /// Returns the task that the message became.
+    pub(crate) fn task_id(&self) -> &str {
+        &self.task_id
+    }
 }
 
 impl From<SendMessageResponse> for ChatView {
@@ -50,33 +63,99 @@ impl From<SendMessageResponse> for ChatView {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ChatBody(AgentRun);
 
-/// Handles the route: identity, headers, body, assertions, access, limit, and only then the orchestrator.
-pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+/// What a message is sent with.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the contract's picture of a body that is read field by field")]
+pub(crate) struct ChatBodyView {
+    /// What the user wrote, 1 to 4000 characters.
+    message: String,
+    /// Kind of message; `text` when absent.
+    message_type: Option<String>,
+    /// Facts about the user that the agent may use: texts, numbers, true and false.
+    user_info: Option<HashMap<String, Value>>,
+    /// Most model calls; the tier's and the agent's bound when absent.
+    max_iterations: Option<u32>,
+}
+
+/// Sends a message to an agent; the answer comes to the session, and to the task.
+///
+/// Identity, headers, body, assertions, access and limits are looked at in this order, and only then the orchestrator.
+#[utoipa::path(
+    post, path = "/api/chat/send", tag = "chat", operation_id = "sendMessage",
+    params(
+        ("X-Tenant-ID" = String, Header, description = "The tenant, as the credential says"),
+        ("X-Agent-ID" = String, Header, description = "Agent that shall answer"),
+        ("X-Tenant-Tier" = String, Header, description = "free, advance, professional or enterprise, as the tenant's record says"),
+        ("X-Session-ID" = String, Header, description = "Session that shows the answer"),
+        ("X-Context-Type" = Option<String>, Header, description = "agent (default) or collection"),
+        ("X-User-ID" = Option<String>, Header, description = "Person who wrote"),
+        ("X-Conversation-ID" = Option<String>, Header, description = "Conversation; the session's own when absent"),
+        ("X-Collection-ID" = Option<String>, Header, description = "Collection to answer from"),
+        ("X-Request-Source" = Option<String>, Header, description = "web, mobile or api"),
+        ("X-Client-Version" = Option<String>, Header, description = "Version of the client"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes sending it again safe"),
+    ),
+    request_body = ChatBodyView,
+    responses((status = 200, body = ChatView), (status = "default", response = ProblemView)),
+)]
+pub(crate) async fn send(
+    State(edge): State<Edge>,
+    Proved(caller): Proved,
+    made: Option<Extension<MadeId>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
     edge.accept_work()?;
-    let caller = edge.prove(&headers).await?;
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
     asked.asserted.agree(&caller)?;
-    grant(&edge, &caller, &asked).await?;
-    let windows = limits::charge(&edge, &caller, usage(asked.context)).await?;
-    let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
-    let request = edge.call(request(asked, text));
-    let response = edge.peers.orchestrator(&caller).send_message(request).await?.into_inner();
-    let answer = ChatView::from(response);
-    tracing::Span::current().record("nooble.task_id", &answer.task_id);
-    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
+    let task = made.map_or_else(TaskId::new, |Extension(MadeId(id))| id.into());
+    let (answer, windows) = submit(&edge, caller, asked, text, task).await?;
     Ok((limits::headers(&windows), Json(answer)).into_response())
 }
 
+/// Takes a message in for a tenant: access, limits, and only then the orchestrator. What the orchestrator refuses for good
+/// costs nothing.
+pub(crate) async fn submit(
+    edge: &Edge,
+    caller: Caller,
+    asked: ChatHeaders,
+    text: ChatBody,
+    task: TaskId,
+) -> Result<(ChatView, Vec<Window>), Refusal> {
+    let agent = grant(edge, &caller, &asked).await?;
+    let spend = Spend::from(usage(asked.context))
+        .of_session(Some(asked.session.clone()))
+        .of_agent(&agent)
+        .of_task(task, service_kit::estimate_tokens(&agent, &text.0.message));
+    let admitted = limits::charge(edge, &caller, spend).await?;
+    let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
+    let request = edge.call(SendMessageRequest { task_id: task.to_string(), ..request(asked, text) });
+    let response = match edge.peers.orchestrator(&caller).send_message(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => {
+            let failure = Failure::from_status(&status);
+            if let Some(admitted) = admitted {
+                edge.admission.refund(&admitted.receipt, &failure).await;
+            }
+            return Err(failure.into());
+        }
+    };
+    let answer = ChatView::from(response);
+    tracing::Span::current().record("nooble.task_id", &answer.task_id);
+    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
+    Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
+}
+
 /// Checks that the tenant may use what the headers name.
-async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<(), Failure> {
+async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<Arc<Agent>, Failure> {
     let granted = edge.admission.access_agent(caller, &asked.agent).await;
-    granted.map_err(|failure| named(failure, name::AGENT))?;
+    let agent = granted.map_err(|failure| named(failure, name::AGENT))?;
     if let Some(collection) = &asked.collection {
         let granted = edge.admission.access_collection(caller, collection).await;
         granted.map_err(|failure| named(failure, name::COLLECTION))?;
     }
-    Ok(())
+    Ok(agent)
 }
 
 /// Callers of the edge know the header, not the field of the message behind it.
@@ -112,10 +191,22 @@ fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
         client_version: asked.version,
         timeout: None,
         callback_queue: String::new(),
+        task_id: String::new(),
     }
 }
 
 impl ChatBody {
+    /// Takes a run that was checked.
+    pub(crate) fn of(run: AgentRun) -> Self {
+        Self(run)
+    }
+
+    /// Returns the run.
+    #[cfg(test)]
+    pub(crate) fn run(&self) -> &AgentRun {
+        &self.0
+    }
+
     /// Checks the fields of a body.
     pub(crate) fn parse(mut fields: Map<String, Value>) -> Result<Self, Failure> {
         let run = AgentRun {

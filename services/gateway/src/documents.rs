@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest as _, Multipart, Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use fault::{Failure, reason};
 use http::{HeaderMap, StatusCode};
 use proto::ingestion::v1::DocumentHeader;
@@ -16,6 +16,9 @@ use service_kit::Caller;
 
 use crate::edge::Edge;
 use crate::headers::{self, Asserted, name};
+use crate::idempotent::MadeId;
+use crate::identity::Proved;
+use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::upload::Upload;
 use crate::view::DocumentView;
@@ -28,16 +31,42 @@ const MAX_TITLE: usize = 300;
 /// Time to read what is left of a refused upload.
 const DISCARD: Duration = Duration::from_secs(3);
 
-/// Handles the route: identity, assertions, headers, limit, then the parts.
+/// A document on its way in.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "the contract's picture of a body that is read while it arrives")]
+pub(crate) struct UploadBody {
+    /// Collection that it goes to; or `X-Collection-ID`.
+    collection_id: Option<String>,
+    /// Title that sources show; the file's name when absent.
+    title: Option<String>,
+    /// Identifier to use, so that a document can be replaced; made when absent.
+    document_id: Option<String>,
+    /// Session that shows the progress; or `X-Session-ID`.
+    session_id: Option<String>,
+    /// The document, after all other fields: text, Markdown, HTML or PDF.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Takes a document in; its task processes it.
+///
+/// Identity, assertions, headers and limits are looked at first, then the parts as they arrive.
+#[utoipa::path(
+    post, path = "/api/v1/documents", tag = "documents", operation_id = "uploadDocument",
+    request_body(content = UploadBody, content_type = "multipart/form-data"),
+    responses((status = 202, body = DocumentView), (status = "default", response = ProblemView)),
+)]
 pub(crate) async fn upload(
     State(edge): State<Edge>,
+    Proved(caller): Proved,
+    made: Option<Extension<MadeId>>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
-    let caller = edge.prove(&headers).await?;
     Asserted::parse(&headers)?.agree(&caller)?;
-    let fields = Fields::of_headers(&headers)?;
+    let mut fields = Fields::of_headers(&headers)?;
+    fields.document = made.map(|Extension(MadeId(id))| format!("doc-{id}"));
     let (_, tier) = caller.tenant()?;
     let most = edge.quota.tiers().of(tier).max_document_bytes;
     if body::announced(&headers).is_some_and(|length| length > most + OVERHEAD) {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use fault::{Failure, reason};
-use http::HeaderMap;
+use idempotency::Idempotency;
 use service_kit::{Admission, Caller, Kit, Peers, Resolver, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::body::Bounds;
 use crate::credential::Credential;
-use crate::health::Pulse;
+use crate::health::{Neighbours, Pulse};
 use crate::socket::drain::Sockets;
 use crate::socket::hub::{Backlog, Hub};
 
@@ -26,9 +26,13 @@ pub(crate) struct Inner {
     pub(crate) admission: Admission,
     pub(crate) peers: Peers,
     pub(crate) quota: quota::Quota,
+    pub(crate) idempotency: Idempotency,
     pub(crate) hub: Hub,
     pub(crate) sockets: Sockets,
     pub(crate) pulse: Pulse,
+    pub(crate) neighbours: Neighbours,
+    /// What is done for a request after it was answered.
+    pub(crate) errands: Tasks,
     /// Cancelled when the process begins to end.
     pub(crate) draining: CancellationToken,
 }
@@ -50,18 +54,15 @@ impl Edge {
             admission: kit.admission.clone(),
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),
+            idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),
             pulse: Pulse::new(kit.clone()),
+            neighbours: Neighbours::default(),
+            errands: tasks.clone(),
             draining: CancellationToken::new(),
             config,
         }))
-    }
-
-    /// Returns who sends a request, proved by its credential.
-    pub(crate) async fn prove(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
-        let credential = Credential::of(headers)?;
-        self.resolve(&credential).await
     }
 
     /// Returns whom a credential belongs to: a tenant whose calls are accepted.

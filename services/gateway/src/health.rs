@@ -1,5 +1,6 @@
 //! `GET /health`: what an operator asks first.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -8,6 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 use service_kit::Kit;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::edge::Edge;
 use crate::view::now;
@@ -44,7 +46,7 @@ impl Pulse {
 }
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HealthView {
     status: &'static str,
     service: &'static str,
@@ -53,37 +55,46 @@ pub(crate) struct HealthView {
     details: Details,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Details {
     redis: Component,
     websocket: Websocket,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Component {
     status: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Websocket {
     status: &'static str,
     connections: usize,
     max_connections: usize,
 }
 
-/// Handles the route: 200 while everything works, 503 while something does not.
-pub(crate) async fn health(State(edge): State<Edge>) -> (StatusCode, Json<HealthView>) {
+/// Tells whether everything works, in a status and a word.
+pub(crate) async fn verdict(edge: &Edge) -> (StatusCode, &'static str) {
     let redis = edge.pulse.beats().await;
-    let draining = edge.draining.is_cancelled();
-    let code = if redis && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    match (edge.draining.is_cancelled(), redis) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        (false, true) => (StatusCode::OK, "ok"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "degraded"),
+    }
+}
+
+/// Tells whether everything works: 200 while it does, 503 while something does not.
+#[utoipa::path(
+    get, path = "/health", tag = "operation", operation_id = "getHealth", security(()),
+    responses((status = 200, body = HealthView), (status = 503, body = HealthView)),
+)]
+pub(crate) async fn health(State(edge): State<Edge>) -> (StatusCode, Json<HealthView>) {
+    let (code, status) = verdict(&edge).await;
+    let redis = edge.pulse.beats().await;
     let connections = edge.sockets.open();
     let max_connections = edge.sockets.most();
     let view = HealthView {
-        status: match (draining, redis) {
-            (true, _) => "draining",
-            (false, true) => "ok",
-            (false, false) => "degraded",
-        },
+        status,
         service: "gateway",
         version: env!("CARGO_PKG_VERSION"),
         timestamp: now(),
@@ -97,4 +108,53 @@ pub(crate) async fn health(State(edge): State<Edge>) -> (StatusCode, Json<Health
         },
     };
     (code, Json(view))
+}
+
+/// How the parts are that the edge stands on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DetailedView {
+    status: &'static str,
+    service: &'static str,
+    version: &'static str,
+    timestamp: String,
+    details: Details,
+    /// Services behind the edge: `ok`, or `unavailable` when they do not answer.
+    services: BTreeMap<&'static str, &'static str>,
+}
+
+/// Tells how each part is, for operators and tenants: 200 while everything works, 503 while something does not.
+#[utoipa::path(
+    get, path = "/health/detailed", tag = "operation", operation_id = "getHealthDetailed", security(()),
+    responses((status = 200, body = DetailedView), (status = 503, body = DetailedView)),
+)]
+pub(crate) async fn detailed(State(edge): State<Edge>) -> (StatusCode, Json<DetailedView>) {
+    let services = edge.neighbours.look(&edge).await;
+    let (code, Json(HealthView { status, service, version, timestamp, details })) = health(State(edge)).await;
+    let well = services.values().all(|status| *status == "ok");
+    let (code, status) =
+        if well || status != "ok" { (code, status) } else { (StatusCode::SERVICE_UNAVAILABLE, "degraded") };
+    (code, Json(DetailedView { status, service, version, timestamp, details, services }))
+}
+
+/// Knows how the services behind the edge are.
+#[derive(Debug, Default)]
+pub(crate) struct Neighbours {
+    last: Mutex<Option<(Instant, BTreeMap<&'static str, &'static str>)>>,
+}
+
+impl Neighbours {
+    /// Asks the services, unless that was done a moment ago.
+    async fn look(&self, edge: &Edge) -> BTreeMap<&'static str, &'static str> {
+        let mut last = self.last.lock().await;
+        if let Some((at, services)) = &*last
+            && at.elapsed() < BELIEVED
+        {
+            return services.clone();
+        }
+        let answered = edge.peers.reachable(PATIENCE).await;
+        let services: BTreeMap<_, _> =
+            answered.into_iter().map(|(name, answers)| (name, if answers { "ok" } else { "unavailable" })).collect();
+        *last = Some((Instant::now(), services.clone()));
+        services
+    }
 }

@@ -1,19 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+mod agents;
 mod body;
 mod chat;
+mod chat_tasks;
+mod collections;
+mod completions;
 mod config;
+mod conversations;
 mod credential;
+mod document_list;
 mod documents;
 mod edge;
 mod errors_page;
+mod events;
 #[cfg(test)]
 mod golden;
 mod headers;
 mod health;
+mod idempotent;
+mod identity;
 mod limits;
+mod metrics;
 mod observe;
+mod openapi;
+mod params;
 mod problem;
+mod rate_limit;
 mod router;
 mod server;
 mod socket;

@@ -1,68 +1,150 @@
-//! Charges the tenant's limits, and shows the windows as headers.
+//! Charges the tenant's limits, and shows them as headers on every answer.
 
-use fault::{Failure, reason};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use fault::{Failure, Fault as _, reason};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota::{UsageKind, Window};
-use service_kit::Caller;
+use quota::{Admitted, Window};
+use service_kit::{Caller, NotAdmitted, Spend};
 
 use crate::edge::Edge;
+use crate::identity::Known;
 use crate::problem::Refusal;
 
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Charges one unit; a refusal costs nothing and carries the headers, too.
-pub(crate) async fn charge(edge: &Edge, caller: &Caller, kind: UsageKind) -> Result<Vec<Window>, Refusal> {
-    match edge.admission.admit(caller, kind).await {
-        Ok(windows) => Ok(windows.unwrap_or_default()),
-        Err(failure) => Err(refusal(failure)),
-    }
+/// Charges a request, unless it was charged elsewhere; a refusal costs nothing and carries the headers, too.
+pub(crate) async fn charge(edge: &Edge, caller: &Caller, spend: Spend) -> Result<Option<Admitted>, Refusal> {
+    edge.admission.admit(caller, spend).await.map_err(|refused| {
+        let NotAdmitted { failure, windows } = refused;
+        let violated = fact(&failure, "window").and_then(|name| windows.iter().find(|window| window.name == name));
+        let mut headers = headers(&windows);
+        headers.extend(violated.map(nearest).unwrap_or_default());
+        Refusal::from(failure).with_headers(headers)
+    })
 }
 
 /// Refuses a caller whose limit is used up, before something large is taken in. Charges nothing.
 pub(crate) async fn look(edge: &Edge, caller: &Caller) -> Result<(), Refusal> {
     let (tenant, tier) = caller.tenant()?;
-    let windows = edge.quota.status(&tenant, tier).await.map_err(|error| crate::problem::refuse(&error))?;
-    let used_up = windows.iter().filter(|window| window.remaining == 0).max_by_key(|window| window.reset);
-    let Some(window) = used_up else { return Ok(()) };
-    let text = format!("the {} requests a {} are used up", window.limit, window.name);
-    let failure = Failure::new(&reason::RATE_LIMIT_EXCEEDED, text)
-        .retry_after(window.reset)
-        .with("limit", window.limit.to_string())
-        .with("remaining", "0")
-        .with("window", window.name);
-    Err(Refusal::from(failure).with_headers(headers(std::slice::from_ref(window))))
+    edge.quota.look(&tenant, tier).await.map_err(|error| match error {
+        quota::Error::Exceeded(_) => Refusal::from(error.failure()).with_headers(headers(error.windows())),
+        error => crate::problem::refuse(&error),
+    })
 }
 
-/// Returns the headers as they stand, after work that somebody else charged; none when they cannot be read, because the
-/// work is accepted all the same.
+/// Returns the headers as they stand now, after work that another service charged; none when they cannot be read.
 pub(crate) async fn now(edge: &Edge, caller: &Caller) -> HeaderMap {
     let Ok((tenant, tier)) = caller.tenant() else { return HeaderMap::new() };
     edge.quota.status(&tenant, tier).await.map(|windows| headers(&windows)).unwrap_or_default()
 }
 
-/// Writes `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the window that is nearest to its end; nothing for a
-/// tier without limits.
-pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
-    windows.iter().min_by_key(|window| window.remaining).map(written).unwrap_or_default()
+/// Writes how the limits of a tenant stand on every answer to it that does not say so already, also on refusals and streams.
+/// When they cannot be read the answer goes out without: it is right all the same.
+pub(crate) async fn stamp(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let known = Known::default();
+    request.extensions_mut().insert(known.clone());
+    let mut response = next.run(request).await;
+    if response.headers().contains_key(POLICY) {
+        return response;
+    }
+    let Some(Ok((tenant, tier))) = known.caller().map(Caller::tenant) else { return response };
+    let Ok(windows) = edge.quota.glance(&tenant, tier).await else { return response };
+    for (name, value) in headers(&windows) {
+        if let Some(name) = name {
+            response.headers_mut().entry(name).or_insert(value);
+        }
+    }
+    response
 }
 
-fn written(window: &Window) -> HeaderMap {
-    let seconds = window.reset.as_secs() + u64::from(window.reset.subsec_nanos() > 0);
+/// Writes the limits: `RateLimit-Policy` and `RateLimit` as the IETF's draft has them, and for clients that know no better
+/// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the tier's window of requests that is nearest to its end. Nothing
+/// for a tier without limits.
+pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if windows.is_empty() {
+        return headers;
+    }
+    let list = |item: fn(&Window) -> String| windows.iter().map(item).collect::<Vec<_>>().join(", ");
+    for (name, text) in [(POLICY, list(policy)), (STANDING, list(standing))] {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+    let of_tier = windows.iter().filter(|window| matches!(window.name, "minute" | "day"));
+    headers.extend(of_tier.min_by_key(|window| window.remaining).map(nearest).unwrap_or_default());
+    headers
+}
+
+/// Writes the limits as clients of OpenAI's API read them, besides those of all answers.
+pub(crate) fn openai_headers(windows: &[Window]) -> HeaderMap {
+    let mut written = headers(windows);
+    let mut nearest_of = |unit: &str, tokens: bool| {
+        let of_unit = windows.iter().filter(|window| !window.length.is_zero() && window.counts_requests() != tokens);
+        let Some(window) = of_unit.min_by_key(|window| window.remaining) else { return };
+        let facts = [
+            ("limit", window.limit.to_string()),
+            ("remaining", window.remaining.to_string()),
+            ("reset", format!("{}s", window.reset_seconds())),
+        ];
+        for (fact, text) in facts {
+            let name = HeaderName::try_from(format!("x-ratelimit-{fact}-{unit}"));
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(text)) {
+                written.insert(name, value);
+            }
+        }
+    };
+    nearest_of("requests", false);
+    nearest_of("tokens", true);
+    written
+}
+
+fn policy(window: &Window) -> String {
+    let Window { name, limit, .. } = window;
+    let unit = match *name {
+        "tasks" => ";qu=\"concurrent-requests\"",
+        name if name.starts_with("tokens") => ";qu=\"tokens\"",
+        _ => "",
+    };
+    let length = if window.length.is_zero() { String::new() } else { format!(";w={}", window.length.as_secs()) };
+    format!("\"{name}\";q={limit}{unit}{length}")
+}
+
+fn standing(window: &Window) -> String {
+    let Window { name, remaining, .. } = window;
+    let time = if window.length.is_zero() { String::new() } else { format!(";t={}", window.reset_seconds()) };
+    format!("\"{name}\";r={remaining}{time}")
+}
+
+fn nearest(window: &Window) -> HeaderMap {
     HeaderMap::from_iter([
         (LIMIT, HeaderValue::from(window.limit)),
         (REMAINING, HeaderValue::from(window.remaining)),
-        (RESET, HeaderValue::from(seconds)),
+        (RESET, HeaderValue::from(window.reset_seconds())),
     ])
 }
 
-/// Makes the refusal of an exceeded limit, whoever refused, with the headers.
+/// Makes the refusal of a limit that another service looked at, with what it says about it.
 pub(crate) fn refusal(failure: Failure) -> Refusal {
-    let limit = failure.metadata().iter().find(|(key, _)| key == "limit").and_then(|(_, value)| value.parse().ok());
+    let limit = fact(&failure, "limit").and_then(|limit| limit.parse().ok());
     let headers = match (failure.reason() == &reason::RATE_LIMIT_EXCEEDED, limit, failure.retry_delay()) {
-        (true, Some(limit), Some(reset)) => written(&Window { name: "", limit, remaining: 0, reset }),
+        (true, Some(limit), Some(reset)) => {
+            nearest(&Window { name: "", limit, remaining: 0, reset, length: std::time::Duration::ZERO })
+        }
         _ => HeaderMap::new(),
     };
     Refusal::from(failure).with_headers(headers)
 }
+
+fn fact<'a>(failure: &'a Failure, name: &str) -> Option<&'a str> {
+    failure.metadata().iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests;

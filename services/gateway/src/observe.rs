@@ -63,7 +63,7 @@ fn span(request: &Request, method: &'static str, route: Option<&str>, request_id
 
 fn finish(response: &Response, method: &'static str, route: Option<&str>, begun: Instant) {
     let status = response.status().as_u16();
-    let reason = response.extensions().get::<Refused>().map(|Refused(reason)| *reason);
+    let reason = response.extensions().get::<Refused>().map(|refused| refused.failure.reason().id);
     let span = Span::current();
     span.record("http.response.status_code", status);
     if status >= 500 {

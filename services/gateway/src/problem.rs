@@ -1,5 +1,7 @@
 //! A failure as the answer to an HTTP request.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, Fault, Problem};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,9 +13,11 @@ pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("applicati
 #[derive(Debug)]
 pub(crate) struct Refusal(Box<(Failure, HeaderMap)>);
 
-/// Name of the reason, left in the answer's extensions for the request log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused(pub(crate) &'static str);
+/// What was refused, left in the answer's extensions for the request log and for whoever writes refusals differently.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) failure: Arc<Failure>,
+}
 
 impl Refusal {
     /// Adds headers that the answer carries besides its own.
@@ -61,7 +65,7 @@ impl IntoResponse for Refusal {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nooble\""));
         }
-        response.extensions_mut().insert(Refused(failure.reason().id));
+        response.extensions_mut().insert(Refused { failure: Arc::new(failure) });
         response
     }
 }

@@ -5,28 +5,35 @@ use std::any::Any;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use fault::{Failure, reason};
 use http::request::Parts;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
 use crate::edge::Edge;
+use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
-use crate::{chat, documents, errors_page, health, observe, socket, tasks};
+use crate::{
+    agents, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page, events,
+    health, idempotent, limits, metrics, observe, rate_limit, socket, tasks,
+};
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
-    Router::new()
-        .route("/api/chat/send", post(chat::send))
-        .route("/api/v1/tasks/{id}", get(tasks::get))
-        .route("/api/v1/tasks/{id}/cancel", post(tasks::cancel))
-        .route("/api/v1/documents", post(documents::upload))
+    let (documented, contract) = documented(&edge);
+    documented
         .route("/ws/{session_id}", get(socket::upgrade))
-        .route("/health", get(health::health))
         .route("/errors", get(errors_page::list))
         .route("/errors/{slug}", get(errors_page::show))
+        .merge(pages(contract))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .fallback(|| async { not_found() })
+        // Inside of what observes, so that the log has the whole answer.
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), limits::stamp))
         // Handlers bound what they read themselves, each by its own measure.
         .layer(DefaultBodyLimit::disable())
         // Inside the span, so that a panic is answered with the trace that shows it.
@@ -34,6 +41,50 @@ pub(crate) fn router(edge: Edge) -> Router {
         // Outermost, so that nothing goes unseen.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(edge)
+}
+
+/// The routes of the contract, and the document that describes them.
+fn documented(edge: &Edge) -> (Router<Edge>, utoipa::openapi::OpenApi) {
+    let openai = OpenApiRouter::new()
+        .routes(routes!(completions::create))
+        .routes(routes!(completions::models))
+        .layer(axum::middleware::from_fn(completions::reshape));
+    let creating = OpenApiRouter::new()
+        .routes(routes!(chat::send))
+        .routes(routes!(agents::list, agents::create))
+        .routes(routes!(collections::list, collections::create))
+        .routes(routes!(document_list::list, documents::upload))
+        .layer(axum::middleware::from_fn_with_state(edge.clone(), idempotent::once));
+    OpenApiRouter::with_openapi(Contract::openapi())
+        .merge(creating)
+        .routes(routes!(chat_tasks::status))
+        .routes(routes!(chat_tasks::cancel))
+        .routes(routes!(chat_tasks::health))
+        .routes(routes!(metrics::chat))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::get))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(events::watch))
+        .routes(routes!(agents::get, agents::update, agents::delete))
+        .routes(routes!(collections::get))
+        .routes(routes!(document_list::get))
+        .routes(routes!(conversations::of_session))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(rate_limit::status))
+        .routes(routes!(rate_limit::usage))
+        .routes(routes!(metrics::overview))
+        .routes(routes!(metrics::queues))
+        .routes(routes!(metrics::system))
+        .routes(routes!(health::health))
+        .routes(routes!(health::detailed))
+        .merge(openai)
+        .split_for_parts()
+}
+
+/// The contract to read, by people under `/docs` and by programs as `/openapi.json`.
+fn pages(contract: utoipa::openapi::OpenApi) -> Router<Edge> {
+    let reader = SwaggerUi::new("/docs").url("/openapi.json", contract);
+    Router::new().merge(reader).layer(axum::middleware::from_fn(openapi::guarded))
 }
 
 /// The variable part of a path.

@@ -1,13 +1,13 @@
 //! Taking a document: its bytes go to the object store as they come, are checked, and become a task.
 
-use action::{Action, CollectionId, Deadline, DocumentId, ExecutionContext, SessionId, TenantId, Tier};
+use action::{Action, CollectionId, Deadline, DocumentId, ExecutionContext, SessionId, TaskId, TenantId, Tier};
 use fault::{Failure, Fault as _, reason};
 use futures::{Stream, StreamExt as _};
 use proto::ingestion::v1::upload_document_request::Part;
 use proto::ingestion::v1::{Document, DocumentHeader, ProcessDocument, UploadDocumentRequest};
 use proto::task::v1::Task;
-use quota::{UsageKind, Window};
-use service_kit::Caller;
+use quota::UsageKind;
+use service_kit::{Caller, Spend};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -55,8 +55,14 @@ impl Ingestion {
         let receiving = tokio::time::timeout(self.config.upload_timeout, self.receive(&header, &mut stream));
         let (stored, kind) = receiving.await.map_err(|_| late("the upload took too long"))??;
         self.inspect(&stored, kind).await?;
-        self.kit.admission.admit(caller, UsageKind::Collection).await?;
-        self.accept(caller, header, &stored, kind).await
+        let task = TaskId::new();
+        let spend = Spend::from(UsageKind::Collection).of_task(task, 0);
+        let admitted = self.kit.admission.admit(caller, spend).await.map_err(Failure::from)?;
+        let accepted = self.accept(caller, header, &stored, kind, task).await;
+        if let (Err(error), Some(admitted)) = (&accepted, admitted) {
+            self.kit.admission.refund(&admitted.receipt, &error.failure()).await;
+        }
+        accepted
     }
 
     /// Refuses a caller whose limits are used up before its bytes are taken and read. Charges nothing.
@@ -65,13 +71,7 @@ impl Ingestion {
             return Ok(());
         }
         let (tenant, tier) = caller.tenant()?;
-        let windows = self.kit.quota.status(&tenant, tier).await.map_err(|error| error.failure())?;
-        let used_up = windows.into_iter().filter(|window| window.remaining == 0).max_by_key(|window| window.reset);
-        let refusal = used_up.map(|Window { name, limit, reset, .. }| {
-            let exceeded = quota::Error::Exceeded { window: name, limit, retry_after: reset };
-            exceeded.failure().into()
-        });
-        refusal.map_or(Ok(()), Err)
+        self.kit.quota.look(&tenant, tier).await.map_err(|error| error.failure().into())
     }
 
     /// Writes the bytes to the object store and finds out what they are, as early as possible.
@@ -124,11 +124,12 @@ impl Ingestion {
         header: Header,
         stored: &Stored,
         kind: MediaType,
+        task: TaskId,
     ) -> Result<(Task, Document), Error> {
         let now = now_ms();
         let version = self.documents.next_version(&header.tenant, &header.document, now).await?;
         let key = ObjectKey { tenant: header.tenant.clone(), document: header.document.clone(), version };
-        let mut action = self.action(&header, &key, kind);
+        let mut action = self.action(&header, &key, kind).named(task);
         action.user.clone_from(&caller.user);
         let entry = header.entry(&action, stored, kind, version, now);
         self.documents.insert(&header.tenant, &entry).await?;

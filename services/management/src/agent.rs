@@ -8,7 +8,9 @@ use crate::{Error, field, slug};
 /// More than any tier has use for.
 const MOST_COLLECTIONS: usize = 100;
 /// More than an agent has.
-const MOST_FIELDS: usize = 16;
+const MOST_FIELDS: usize = 20;
+/// More requests than any window has room for.
+const MOST_REQUESTS: u32 = 1_000_000_000;
 const DEFAULT_TEMPERATURE: f64 = 0.7;
 const DEFAULT_MAX_TOKENS: u32 = 2048;
 const DEFAULT_HISTORY: u32 = 10;
@@ -29,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) collections: Vec<CollectionId>,
     pub(crate) max_history_messages: u32,
     pub(crate) minimum_tier: Tier,
+    pub(crate) limits: wire::AgentLimits,
+    pub(crate) is_public: bool,
 }
 
 /// How an agent answers, of those ways that are served.
@@ -96,6 +100,8 @@ impl Settings {
                 1..=50,
             )?,
             minimum_tier: minimum_tier(agent.minimum_tier)?,
+            limits: limits(agent.limits.unwrap_or_default())?,
+            is_public: agent.is_public,
         })
     }
 }
@@ -130,6 +136,19 @@ fn minimum_tier(value: i32) -> Result<Tier, Error> {
         .map_err(|_| Error::field("agent.minimum_tier", "must be one of free, advance, professional, enterprise"))
 }
 
+/// A minute that allows more than its hour, or an hour more than its day, is a mistake.
+fn limits(limits: wire::AgentLimits) -> Result<wire::AgentLimits, Error> {
+    let wire::AgentLimits { per_minute, per_hour, per_day } = limits;
+    if per_minute.max(per_hour).max(per_day) > MOST_REQUESTS {
+        return Err(Error::field("agent.limits", format!("allow at most {MOST_REQUESTS} requests")));
+    }
+    let set = [per_minute, per_hour, per_day].into_iter().filter(|limit| *limit > 0);
+    if !set.is_sorted() {
+        return Err(Error::field("agent.limits", "must not allow more in a shorter time than in a longer one"));
+    }
+    Ok(limits)
+}
+
 /// Takes the named fields of `change` over into `agent`. A name that is none, or that the owner does not decide, is refused.
 pub(crate) fn apply(agent: &mut wire::Agent, change: &wire::Agent, fields: &[String]) -> Result<(), Error> {
     if fields.is_empty() {
@@ -152,6 +171,8 @@ pub(crate) fn apply(agent: &mut wire::Agent, change: &wire::Agent, fields: &[Str
             "max_history_messages" => agent.max_history_messages = change.max_history_messages,
             "is_active" => agent.is_active = change.is_active,
             "minimum_tier" => agent.minimum_tier = change.minimum_tier,
+            "limits" => agent.limits = change.limits,
+            "is_public" => agent.is_public = change.is_public,
             "agent_id" | "tenant_id" | "created_at" | "updated_at" | "version" => {
                 return Err(Error::field("fields", format!("names `{field}`, which cannot be changed")));
             }

@@ -21,7 +21,7 @@ macro_rules! agents {
         concat!(
             "SELECT a.tenant_id, a.agent_id, a.name, a.description, a.slug, a.type, a.model, a.temperature, \
              a.max_tokens, a.system_prompt, a.max_history_messages, a.is_active, a.minimum_tier, a.created_at, \
-             a.updated_at, a.version, COALESCE((SELECT string_agg(c.collection_id, ' ' ORDER BY c.position) \
+             a.updated_at, a.version, a.is_public, a.per_minute, a.per_hour, a.per_day, COALESCE((SELECT string_agg(c.collection_id, ' ' ORDER BY c.position) \
              FROM agent_collections c WHERE c.tenant_id = a.tenant_id AND c.agent_id = a.agent_id), '') AS collections \
              FROM agents a WHERE a.tenant_id = $1 AND ",
             $conditions
@@ -47,6 +47,10 @@ struct AgentRow {
     created_at: i64,
     updated_at: i64,
     version: i64,
+    is_public: bool,
+    per_minute: i64,
+    per_hour: i64,
+    per_day: i64,
     /// Separated by spaces.
     collections: String,
 }
@@ -60,6 +64,12 @@ impl AgentRow {
             max_tokens: count(self.max_tokens, "max_tokens")?,
             max_history_messages: count(self.max_history_messages, "max_history_messages")?,
             minimum_tier: tier.to_proto().into(),
+            limits: Some(wire::AgentLimits {
+                per_minute: count(self.per_minute, "per_minute")?,
+                per_hour: count(self.per_hour, "per_hour")?,
+                per_day: count(self.per_day, "per_day")?,
+            }),
+            is_public: self.is_public,
             created_at: Some(time::from_unix_ms(self.created_at.unsigned_abs())),
             updated_at: Some(time::from_unix_ms(self.updated_at.unsigned_abs())),
             version: self.version.unsigned_abs(),
@@ -82,6 +92,17 @@ pub(crate) async fn find(scope: &Scoped<'_>, connection: &mut Connection, id: &A
     let row: Option<AgentRow> =
         scope.query_as(agents!("a.agent_id = $2")).bind(id.as_str().to_owned()).fetch_optional(connection).await?;
     row.ok_or(UNKNOWN)?.into_wire()
+}
+
+/// Returns the agent of this slug.
+pub(crate) async fn find_slug(
+    scope: &Scoped<'_>,
+    connection: &mut Connection,
+    slug: &str,
+) -> Result<Option<wire::Agent>, Error> {
+    let row: Option<AgentRow> =
+        scope.query_as(agents!("a.slug = $2")).bind(slug.to_owned()).fetch_optional(connection).await?;
+    row.map(AgentRow::into_wire).transpose()
 }
 
 /// Returns the agents of a page, and one more if there is one.
@@ -125,8 +146,9 @@ pub(crate) async fn insert(
     slug: &str,
 ) -> Result<(), Error> {
     let sql = "INSERT INTO agents (tenant_id, agent_id, name, description, slug, type, model, temperature, max_tokens, \
-               system_prompt, max_history_messages, minimum_tier, is_active, created_at, updated_at, version) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, TRUE, $13, $13, 1)";
+               system_prompt, max_history_messages, minimum_tier, is_public, per_minute, per_hour, per_day, is_active, \
+               created_at, updated_at, version) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, TRUE, $17, $17, 1)";
     bind(scope.query(sql), id, settings, slug).bind(now_ms()).execute(connection).await?;
     Ok(())
 }
@@ -141,8 +163,9 @@ pub(crate) async fn update(
     is_active: bool,
 ) -> Result<(), Error> {
     let sql = "UPDATE agents SET name = $3, description = $4, slug = $5, type = $6, model = $7, temperature = $8, \
-               max_tokens = $9, system_prompt = $10, max_history_messages = $11, minimum_tier = $12, is_active = $13, \
-               updated_at = $14, version = version + 1 WHERE tenant_id = $1 AND agent_id = $2";
+               max_tokens = $9, system_prompt = $10, max_history_messages = $11, minimum_tier = $12, is_public = $13, \
+               per_minute = $14, per_hour = $15, per_day = $16, is_active = $17, updated_at = $18, \
+               version = version + 1 WHERE tenant_id = $1 AND agent_id = $2";
     bind(scope.query(sql), id, settings, slug).bind(is_active).bind(now_ms()).execute(connection).await?;
     Ok(())
 }
@@ -176,7 +199,7 @@ pub(crate) async fn put_collections(
     Ok(())
 }
 
-/// Binds `$2` to `$12`: the id and everything that the owner decides.
+/// Binds `$2` to `$16`: the id and everything that the owner decides.
 fn bind<'a>(
     query: Query<'a, Sql, Arguments>,
     id: &AgentId,
@@ -195,6 +218,10 @@ fn bind<'a>(
         .bind(settings.system_prompt.clone())
         .bind(i64::from(settings.max_history_messages))
         .bind(settings.minimum_tier.as_str())
+        .bind(settings.is_public)
+        .bind(i64::from(settings.limits.per_minute))
+        .bind(i64::from(settings.limits.per_hour))
+        .bind(i64::from(settings.limits.per_day))
 }
 
 /// Fails when the tenant has an agent with this id: asked before the tier's limit, so that making an agent a second time says

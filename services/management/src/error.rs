@@ -72,6 +72,9 @@ pub enum Error {
         /// Path of the field in the request.
         field: &'static str,
     },
+    /// A public address names nothing that can be talked to.
+    #[error("nothing public is at this address")]
+    ContextNotResolved,
     /// The id or name is taken.
     #[error("`{field}` is taken")]
     Exists {
@@ -135,6 +138,7 @@ impl Fault for Error {
                 .with("limit", limit.to_string()),
             Self::WorkflowAgent => Failure::new(&reason::CONTEXT_TYPE_UNAVAILABLE, text).field("agent.type"),
             Self::NotFound { thing, field } => Failure::new(thing.reason(), text).field(*field),
+            Self::ContextNotResolved => Failure::new(&reason::CONTEXT_NOT_RESOLVED, text),
             Self::Exists { field } => Failure::new(&reason::ALREADY_EXISTS, text).field(*field),
             Self::Credential => Failure::new(&reason::CREDENTIAL_INVALID, text),
             Self::Refused(failure) => failure.clone(),

@@ -78,6 +78,17 @@ impl ManagementService for Grpc {
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
     }
 
+    async fn resolve_public_agent(
+        &self,
+        request: Request<wire::ResolvePublicAgentRequest>,
+    ) -> Answer<wire::ResolvePublicAgentResponse> {
+        // Callers from outside have an address at the edge, where they are counted.
+        Caller::of(&request)?.inside()?;
+        let wire::ResolvePublicAgentRequest { tenant_slug, slug } = request.into_inner();
+        let (tenant, agent) = self.0.public_agent(&tenant_slug, &slug).await?;
+        Ok(Response::new(wire::ResolvePublicAgentResponse { tenant: Some(tenant), agent: Some(agent) }))
+    }
+
     async fn update_agent(&self, request: Request<wire::UpdateAgentRequest>) -> Answer<wire::UpdateAgentResponse> {
         let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
         let request = request.into_inner();

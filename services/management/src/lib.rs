@@ -11,6 +11,7 @@ mod field;
 mod grpc;
 mod key;
 mod keys;
+mod public;
 mod slug;
 mod tenants;
 

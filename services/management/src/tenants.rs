@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use store::Sql;
 
 use crate::error::Thing;
+use crate::public::is_reserved;
 use crate::{Error, Management, field};
 
 /// A row of `tenants`.
@@ -41,6 +42,9 @@ impl Management {
     /// Makes a tenant. `ALREADY_EXISTS` when the id is taken.
     pub async fn create_tenant(&self, request: wire::CreateTenantRequest) -> Result<wire::Tenant, Error> {
         let id: TenantId = field::id_or_new("tenant_id", &request.tenant_id)?;
+        if is_reserved(&id) {
+            return Err(Error::field("tenant_id", "is a name that addresses of the product begin with"));
+        }
         let name = field::line("name", &request.name, 1..=100)?;
         let tier = Tier::from_proto(request.tier)?;
         let tenant: Tenant = self
@@ -86,6 +90,13 @@ impl Management {
         let tenant = tenant.ok_or(UNKNOWN)?;
         tracing::info!(tenant_id = %id, tier = tenant.tier, is_active = tenant.is_active, "tenant changed");
         tenant.into_wire()
+    }
+
+    /// Returns the tenants, two at most, whose ids differ from this one in nothing that a host name shows.
+    pub(crate) async fn tenants_like(&self, id: &TenantId) -> Result<Vec<Tenant>, Error> {
+        let sql = "SELECT tenant_id, name, tier, is_active, created_at FROM tenants \
+                   WHERE REPLACE(LOWER(tenant_id), '_', '-') = REPLACE(LOWER($1), '_', '-') LIMIT 2";
+        Ok(self.database.tenant(id).query_as(sql).fetch_all(self.database.read()).await?)
     }
 
     pub(crate) async fn find_tenant<'e>(

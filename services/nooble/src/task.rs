@@ -78,7 +78,7 @@ async fn get(task_id: String, access: &Access) -> Result<()> {
 
 async fn watch(task_id: String, access: &Access) -> Result<()> {
     let mut client = client(access).await?;
-    let request = WatchTaskRequest { task_id };
+    let request = WatchTaskRequest { task_id, ..WatchTaskRequest::default() };
     let mut stream = client.watch_task(request).await.map_err(|status| refused(&status))?.into_inner();
     let mut last = None;
     while let Some(message) = stream.message().await.map_err(|status| refused(&status))? {

@@ -2,6 +2,7 @@
 
 use action::Action;
 use proto::action::v1::Callback;
+use quota::Quota;
 use session::{Append, Log, Sessions};
 
 use crate::Error;
@@ -12,11 +13,13 @@ use crate::ending::ending;
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) sessions: Sessions,
+    pub(crate) quota: Quota,
 }
 
 impl Delivery {
     /// Appends the final frame of a task, once: an outcome that comes again finds the task finished and changes nothing.
     pub(crate) async fn deliver(&self, action: &Action, callback: &Callback) -> Result<(), Error> {
+        self.settle(action, callback).await;
         let status = callback.status();
         // The queue has decided how the task ended, whichever attempt wrote last.
         let last = Append { fence: Append::DECIDED, ..Append::last(action, ending(callback)) };
@@ -31,6 +34,17 @@ impl Delivery {
                 Ok(())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends the task in the limits of its tenant: it goes on no more, and took what it took. An outcome that comes again
+    /// changes nothing.
+    async fn settle(&self, action: &Action, callback: &Callback) {
+        let tokens = callback.tokens_used.map_or(0, |used| used.total);
+        let settled = self.quota.settle(&action.tenant, action.tier, action.task, tokens).await;
+        if let Err(error) = settled {
+            // The answer is worth more than the count: what was reserved stands, and the task counts as lost after a while.
+            tracing::warn!(task_id = %action.task, %error, "a task was not settled in the limits of its tenant");
         }
     }
 }

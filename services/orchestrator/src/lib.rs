@@ -37,7 +37,7 @@ pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
         max_channels: config.max_channels,
         proof: kit.proof,
     };
-    let delivery = Delivery { sessions: kit.sessions.clone() };
+    let delivery = Delivery { sessions: kit.sessions.clone(), quota: kit.quota.clone() };
     let outcomes = Worker::new(kit.queue.clone(), Domain::Orchestrator, config.callback_slots).on_callback(
         move |work, callback| {
             let delivery = delivery.clone();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use action::{AgentId, CollectionId, ExecutionContext, SessionId, UserId, agent_run};
+use action::{AgentId, CollectionId, ExecutionContext, SessionId, TaskId, UserId, agent_run};
 use fault::{Failure, Fault as _, reason};
 use proto::action::v1::ContextType;
 use proto::execution::v1::AgentRun;
@@ -29,6 +29,7 @@ pub(crate) struct Message {
     facts: BTreeMap<String, String>,
     callback_queue: String,
     timeout: Option<prost_types::Duration>,
+    task: Option<TaskId>,
 }
 
 impl Message {
@@ -41,8 +42,9 @@ impl Message {
         let user: Option<UserId> = optional(&request.user_id)?;
         let run = agent_run::accepted(request.run).map_err(|invalid| invalid.failure())?;
         let facts = facts(&request.request_source, &request.client_version, user.as_ref(), &run.conversation_id)?;
+        let task = optional(&request.task_id)?;
         let (callback_queue, timeout) = (request.callback_queue, request.timeout);
-        Ok(Self { run, agent, session, collection, user, in_collection, facts, callback_queue, timeout })
+        Ok(Self { run, agent, session, collection, user, in_collection, facts, callback_queue, timeout, task })
     }
 
     /// Makes the context in which the agent answers.
@@ -69,6 +71,7 @@ impl Message {
             user: self.user.clone(),
             callback_queue: &self.callback_queue,
             timeout: self.timeout.as_ref(),
+            task: self.task,
         }
     }
 }

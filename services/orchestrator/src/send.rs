@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::{Domain, Tier, time};
+use action::{Action, Domain, Tier, time};
 use fault::{Failure, reason};
 use proto::management::v1::{Agent, AgentType};
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
 use queue::{Queue, Submitted};
 use quota::UsageKind;
-use service_kit::Intake;
+use service_kit::{Intake, Spend};
 use tonic::{Request, Status};
 
 use crate::estimate;
@@ -31,10 +31,10 @@ impl Inlet {
         let order = self.intake.order(&request)?;
         let message = Message::parse(request.into_inner())?;
         let run = order.action(message.context(), &message.run, message.terms())?;
-        if self.enable_access_validation {
-            check_agents(&order.access(&run.context).await?)?;
-        }
-        let submitted = order.submit(UsageKind::Agent, run).await?;
+        let agents = if self.enable_access_validation { order.access(&run.context).await? } else { Vec::new() };
+        check_agents(&agents)?;
+        let spend = spend(&message, &run, agents.first().map(Arc::as_ref));
+        let submitted = order.submit(spend, run).await?;
         let expected = self.expected(order.tier, &submitted).await;
         Ok(SendMessageResponse {
             queue_name: submitted.queue_name.to_string(),
@@ -49,6 +49,14 @@ impl Inlet {
         let measured = self.queue.estimate(Domain::Execution, tier, submitted.position).await;
         measured.unwrap_or_else(|| estimate::customary(tier))
     }
+}
+
+/// Says what a run costs, for callers who were not charged where they came in.
+fn spend(message: &Message, run: &Action, agent: Option<&Agent>) -> Spend {
+    let spend = Spend::from(UsageKind::Agent);
+    let Some(agent) = agent else { return spend };
+    let tokens = service_kit::estimate_tokens(agent, &message.run.message);
+    spend.of_agent(agent).of_task(run.task, tokens)
 }
 
 fn check_agents(agents: &[Arc<Agent>]) -> Result<(), Failure> {

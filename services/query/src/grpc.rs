@@ -45,7 +45,7 @@ impl Envelope {
         payload: &C,
     ) -> Result<Task, Status> {
         let (session_id, callback_queue) = (&self.session_id, &self.callback_queue);
-        let terms = Terms { session_id, callback_queue, user: order.caller.user.clone(), timeout: None };
+        let terms = Terms { session_id, callback_queue, user: order.caller.user.clone(), ..Terms::default() };
         let action = order.action(order.context(self.context)?, payload, terms)?;
         order.access_collections(collections).await?;
         Ok(order.submit(kind, action).await?.task)

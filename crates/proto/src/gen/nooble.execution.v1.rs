@@ -23,6 +23,10 @@ pub struct AgentRun {
     /// Number of the turn within the conversation, given when it was accepted; 0 when unnumbered.
     #[prost(uint64, tag = "6")]
     pub turn: u64,
+    /// What was said before, oldest first, by callers who keep it themselves: it takes the place of the stored history. At most
+    /// 100 messages and 64 KiB.
+    #[prost(message, repeated, tag = "7")]
+    pub history: ::prost::alloc::vec::Vec<PriorMessage>,
 }
 impl ::prost::Name for AgentRun {
     const NAME: &'static str = "AgentRun";
@@ -32,6 +36,26 @@ impl ::prost::Name for AgentRun {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/nooble.execution.v1.AgentRun".into()
+    }
+}
+/// Something that was said before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PriorMessage {
+    /// `user` or `assistant`.
+    #[prost(string, tag = "1")]
+    pub role: ::prost::alloc::string::String,
+    /// What was said.
+    #[prost(string, tag = "2")]
+    pub content: ::prost::alloc::string::String,
+}
+impl ::prost::Name for PriorMessage {
+    const NAME: &'static str = "PriorMessage";
+    const PACKAGE: &'static str = "nooble.execution.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.execution.v1.PriorMessage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.execution.v1.PriorMessage".into()
     }
 }
 /// Reply of `execution.agent_run`.

@@ -60,6 +60,29 @@ impl ::prost::Name for ApiKey {
         "/nooble.management.v1.ApiKey".into()
     }
 }
+/// Limits of an agent beside those of its tenant's tier; 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentLimits {
+    /// Requests a minute.
+    #[prost(uint32, tag = "1")]
+    pub per_minute: u32,
+    /// Requests an hour.
+    #[prost(uint32, tag = "2")]
+    pub per_hour: u32,
+    /// Requests a day.
+    #[prost(uint32, tag = "3")]
+    pub per_day: u32,
+}
+impl ::prost::Name for AgentLimits {
+    const NAME: &'static str = "AgentLimits";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.AgentLimits".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.AgentLimits".into()
+    }
+}
 /// An agent of a tenant.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Agent {
@@ -114,6 +137,12 @@ pub struct Agent {
     /// Greater with every change.
     #[prost(uint64, tag = "17")]
     pub version: u64,
+    /// Limits of its own.
+    #[prost(message, optional, tag = "18")]
+    pub limits: ::core::option::Option<AgentLimits>,
+    /// Whether anybody may talk to it under its tenant's and its own slug, at the tenant's cost.
+    #[prost(bool, tag = "19")]
+    pub is_public: bool,
 }
 impl ::prost::Name for Agent {
     const NAME: &'static str = "Agent";
@@ -497,6 +526,46 @@ impl ::prost::Name for GetAgentResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/nooble.management.v1.GetAgentResponse".into()
+    }
+}
+/// Request for `ResolvePublicAgent`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResolvePublicAgentRequest {
+    /// The tenant's id, in any case, with `-` for `_` where a host name needs it. Required.
+    #[prost(string, tag = "1")]
+    pub tenant_slug: ::prost::alloc::string::String,
+    /// `agent-{slug}`, `agente-{slug}` or an agent's slug. Required.
+    #[prost(string, tag = "2")]
+    pub slug: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ResolvePublicAgentRequest {
+    const NAME: &'static str = "ResolvePublicAgentRequest";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.ResolvePublicAgentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.ResolvePublicAgentRequest".into()
+    }
+}
+/// Response of `ResolvePublicAgent`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolvePublicAgentResponse {
+    /// Tenant that the agent belongs to.
+    #[prost(message, optional, tag = "1")]
+    pub tenant: ::core::option::Option<Tenant>,
+    /// The agent.
+    #[prost(message, optional, tag = "2")]
+    pub agent: ::core::option::Option<Agent>,
+}
+impl ::prost::Name for ResolvePublicAgentResponse {
+    const NAME: &'static str = "ResolvePublicAgentResponse";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.ResolvePublicAgentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.ResolvePublicAgentResponse".into()
     }
 }
 /// Request for `UpdateAgent`.
@@ -1053,6 +1122,38 @@ pub mod management_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Finds what a public address names: `{tenant_slug}/{slug}`. Called by services of the mesh only.
+        ///
+        /// Refuses with NOT_FOUND / CONTEXT_NOT_RESOLVED whatever is not there, not active or not public.
+        pub async fn resolve_public_agent(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResolvePublicAgentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolvePublicAgentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.management.v1.ManagementService/ResolvePublicAgent",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "nooble.management.v1.ManagementService",
+                        "ResolvePublicAgent",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes an agent: every field that is set in `agent` and named in `fields`.
         pub async fn update_agent(
             &mut self,
@@ -1310,6 +1411,16 @@ pub mod management_service_server {
             request: tonic::Request<super::GetAgentRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetAgentResponse>,
+            tonic::Status,
+        >;
+        /// Finds what a public address names: `{tenant_slug}/{slug}`. Called by services of the mesh only.
+        ///
+        /// Refuses with NOT_FOUND / CONTEXT_NOT_RESOLVED whatever is not there, not active or not public.
+        async fn resolve_public_agent(
+            &self,
+            request: tonic::Request<super::ResolvePublicAgentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolvePublicAgentResponse>,
             tonic::Status,
         >;
         /// Changes an agent: every field that is set in `agent` and named in `fields`.
@@ -1795,6 +1906,55 @@ pub mod management_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetAgentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.management.v1.ManagementService/ResolvePublicAgent" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolvePublicAgentSvc<T: ManagementService>(pub Arc<T>);
+                    impl<
+                        T: ManagementService,
+                    > tonic::server::UnaryService<super::ResolvePublicAgentRequest>
+                    for ResolvePublicAgentSvc<T> {
+                        type Response = super::ResolvePublicAgentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResolvePublicAgentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ManagementService>::resolve_public_agent(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolvePublicAgentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

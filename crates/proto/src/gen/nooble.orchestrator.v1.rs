@@ -32,6 +32,9 @@ pub struct SendMessageRequest {
     /// `orchestrator:{tenant_id}:callbacks` of the caller's tenant, which is also meant when empty.
     #[prost(string, tag = "10")]
     pub callback_queue: ::prost::alloc::string::String,
+    /// UUID that the task shall have, under which the caller was charged; for services of the mesh only. Made when empty.
+    #[prost(string, tag = "11")]
+    pub task_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for SendMessageRequest {
     const NAME: &'static str = "SendMessageRequest";

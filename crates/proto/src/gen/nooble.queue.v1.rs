@@ -807,6 +807,40 @@ impl ::prost::Name for GetQueueStatsResponse {
         "/nooble.queue.v1.GetQueueStatsResponse".into()
     }
 }
+/// Request for `GetTenantLoads`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTenantLoadsRequest {
+    /// Tenant to ask about, with scope `admin`; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetTenantLoadsRequest {
+    const NAME: &'static str = "GetTenantLoadsRequest";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetTenantLoadsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetTenantLoadsRequest".into()
+    }
+}
+/// Response of `GetTenantLoads`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetTenantLoadsResponse {
+    /// What the tenant has, by domain.
+    #[prost(map = "string, message", tag = "1")]
+    pub loads: ::std::collections::HashMap<::prost::alloc::string::String, TenantLoad>,
+}
+impl ::prost::Name for GetTenantLoadsResponse {
+    const NAME: &'static str = "GetTenantLoadsResponse";
+    const PACKAGE: &'static str = "nooble.queue.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.queue.v1.GetTenantLoadsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.queue.v1.GetTenantLoadsResponse".into()
+    }
+}
 /// Request for `GetSystemOverview`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSystemOverviewRequest {}
@@ -1483,7 +1517,8 @@ pub mod queue_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Operates the queues. All calls need a credential with the scope `admin`, but for `Work`, which needs `worker:<domain>`.
+    /// Operates the queues. All calls need a credential with the scope `admin`, but for `GetTenantLoads`, and for `Work`, which needs
+    /// `worker:<domain>`.
     #[derive(Debug, Clone)]
     pub struct QueueServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1631,6 +1666,33 @@ pub mod queue_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("nooble.queue.v1.QueueService", "ListBusiestTenants"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Returns what a tenant has waiting and running in each domain. A tenant's credential reaches its own.
+        pub async fn get_tenant_loads(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTenantLoadsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTenantLoadsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.queue.v1.QueueService/GetTenantLoads",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("nooble.queue.v1.QueueService", "GetTenantLoads"),
                 );
             self.inner.unary(req, path, codec).await
         }
@@ -2002,6 +2064,14 @@ pub mod queue_service_server {
             tonic::Response<super::ListBusiestTenantsResponse>,
             tonic::Status,
         >;
+        /// Returns what a tenant has waiting and running in each domain. A tenant's credential reaches its own.
+        async fn get_tenant_loads(
+            &self,
+            request: tonic::Request<super::GetTenantLoadsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTenantLoadsResponse>,
+            tonic::Status,
+        >;
         /// Puts an action into its queue, now or later.
         async fn submit_action(
             &self,
@@ -2104,7 +2174,8 @@ pub mod queue_service_server {
             request: tonic::Request<tonic::Streaming<super::WorkRequest>>,
         ) -> std::result::Result<tonic::Response<Self::WorkStream>, tonic::Status>;
     }
-    /// Operates the queues. All calls need a credential with the scope `admin`, but for `Work`, which needs `worker:<domain>`.
+    /// Operates the queues. All calls need a credential with the scope `admin`, but for `GetTenantLoads`, and for `Work`, which needs
+    /// `worker:<domain>`.
     #[derive(Debug)]
     pub struct QueueServiceServer<T> {
         inner: Arc<T>,
@@ -2303,6 +2374,51 @@ pub mod queue_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListBusiestTenantsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.queue.v1.QueueService/GetTenantLoads" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTenantLoadsSvc<T: QueueService>(pub Arc<T>);
+                    impl<
+                        T: QueueService,
+                    > tonic::server::UnaryService<super::GetTenantLoadsRequest>
+                    for GetTenantLoadsSvc<T> {
+                        type Response = super::GetTenantLoadsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTenantLoadsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as QueueService>::get_tenant_loads(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTenantLoadsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

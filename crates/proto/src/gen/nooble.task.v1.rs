@@ -363,6 +363,12 @@ pub struct WatchTaskRequest {
     /// Task to watch. Required.
     #[prost(string, tag = "1")]
     pub task_id: ::prost::alloc::string::String,
+    /// Numbering that `after` belongs to; empty to begin at the beginning of the log.
+    #[prost(string, tag = "2")]
+    pub epoch: ::prost::alloc::string::String,
+    /// Position of the last frame that was seen.
+    #[prost(uint64, tag = "3")]
+    pub after: u64,
 }
 impl ::prost::Name for WatchTaskRequest {
     const NAME: &'static str = "WatchTaskRequest";

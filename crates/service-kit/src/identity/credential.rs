@@ -123,7 +123,7 @@ fn read(response: ResolveCredentialResponse) -> Result<Caller, Failure> {
     let tenant = response.tenant.map(|tenant| {
         let id = tenant.tenant_id.parse().map_err(malformed)?;
         let tier = action::Tier::from_proto(tenant.tier).map_err(malformed)?;
-        Ok(Tenant { id, tier, active: tenant.is_active })
+        Ok::<_, Failure>(Tenant { id, tier, active: tenant.is_active })
     });
     Ok(Caller { tenant: tenant.transpose()?, scopes: Scopes::parse(response.scopes), ..Caller::default() })
 }

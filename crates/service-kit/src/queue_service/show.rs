@@ -1,6 +1,8 @@
 //! What the queues hold.
 
-use action::Domain;
+use std::collections::HashMap;
+
+use action::{Domain, TenantId};
 use fault::Failure;
 use proto::queue::v1 as wire;
 use tonic::Status;
@@ -36,6 +38,14 @@ impl QueueFacade {
         let (domain, most) = (field::domain(&asked.domain)?, limit(asked.limit)?);
         let tenants = self.queue.busiest(domain, most).await?;
         Ok(wire::ListBusiestTenantsResponse { tenants })
+    }
+
+    pub(super) async fn loads(&self, tenant: &TenantId) -> Result<wire::GetTenantLoadsResponse, Status> {
+        let mut loads = HashMap::new();
+        for domain in Domain::ALL {
+            loads.insert(domain.to_string(), self.queue.load(domain, tenant).await?);
+        }
+        Ok(wire::GetTenantLoadsResponse { loads })
     }
 
     async fn stats_of(&self, domains: &[Domain]) -> Result<Vec<wire::DomainStats>, Status> {

@@ -20,7 +20,13 @@ const LAG: Duration = Duration::from_secs(5);
 type Answers = BoxStream<'static, Result<WatchTaskResponse, Status>>;
 
 /// Makes the stream. A log without the task's final frame ends the stream all the same, soon after the task has ended.
-pub(super) fn stream(queue: Queue, sessions: &Sessions, tenant: &TenantId, task: &Task) -> Result<Answers, Status> {
+pub(super) fn stream(
+    queue: Queue,
+    sessions: &Sessions,
+    tenant: &TenantId,
+    task: &Task,
+    from: Start,
+) -> Result<Answers, Status> {
     let id: TaskId = task.task_id.parse()?;
     let log = if task.session_id.is_empty() {
         Log::task(tenant, id)
@@ -29,7 +35,7 @@ pub(super) fn stream(queue: Queue, sessions: &Sessions, tenant: &TenantId, task:
     };
     let first = WatchTaskResponse { task: Some(task.clone()), frame: None };
     let watch = Watch {
-        events: sessions.follow(log, Start::Beginning).boxed(),
+        events: sessions.follow(log, from).boxed(),
         ended: super::has_ended(task).then(|| ended_at(task)),
         clock: tokio::time::interval(LOOK),
         caught_up: false,

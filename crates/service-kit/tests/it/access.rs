@@ -72,9 +72,9 @@ async fn limits_are_charged_once_and_only_a_service_says_that_they_were() {
     let service = Caller { service: Some("gateway".to_owned()), ..outsider.clone() };
     let admission = &mesh.kit.admission;
     assert_eq!(admission.admit(&service, UsageKind::Agent).await.unwrap(), None);
-    let windows = admission.admit(&outsider, UsageKind::Agent).await.unwrap().unwrap();
-    assert_eq!(windows.iter().find(|window| window.name == "minute").unwrap().remaining, 0);
+    let admitted = admission.admit(&outsider, UsageKind::Agent).await.unwrap().unwrap();
+    assert_eq!(admitted.windows.iter().find(|window| window.name == "minute").unwrap().remaining, 0);
     let refused = admission.admit(&outsider, UsageKind::Agent).await.unwrap_err();
-    assert_eq!(refused.reason().id, "RATE_LIMIT_EXCEEDED");
+    assert_eq!(refused.failure.reason().id, "RATE_LIMIT_EXCEEDED");
     assert_eq!(admission.admit(&service, UsageKind::Agent).await.unwrap(), None);
 }

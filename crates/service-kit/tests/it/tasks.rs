@@ -116,7 +116,7 @@ async fn watching_shows_the_task_then_its_own_frames_then_its_end() {
     mesh.kit.sessions.append(&log, Append::progress(&other, foreign)).await.unwrap();
     mesh.kit.queue.submit(action.clone()).await.unwrap();
     let mut client = tasks(&mesh, "acme-1");
-    let watch = WatchTaskRequest { task_id: action.task.to_string() };
+    let watch = WatchTaskRequest { task_id: action.task.to_string(), ..Default::default() };
     let mut stream = client.watch_task(watch).await.unwrap().into_inner();
     let first = next(&mut stream).await;
     assert_eq!((first.task.unwrap().status(), first.frame), (Status::Pending, None));
@@ -144,7 +144,7 @@ async fn watching_ends_soon_after_the_task_even_when_its_log_has_no_final_frame(
     let action = work("acme-1");
     mesh.kit.queue.submit(action.clone()).await.unwrap();
     mesh.kit.queue.cancel(&action.tenant, action.task, "not needed").await.unwrap();
-    let watch = WatchTaskRequest { task_id: action.task.to_string() };
+    let watch = WatchTaskRequest { task_id: action.task.to_string(), ..Default::default() };
     let mut stream = tasks(&mesh, "acme-1").watch_task(watch).await.unwrap().into_inner();
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
@@ -156,7 +156,7 @@ async fn who_watches_from_outside_must_prove_itself_again_after_a_while() {
     let mesh = Mesh::adjusted(HostConfig::anywhere(), |config| config.proof = ms(200)).await;
     let action = work("acme-1");
     mesh.kit.queue.submit(action.clone()).await.unwrap();
-    let watch = || WatchTaskRequest { task_id: action.task.to_string() };
+    let watch = || WatchTaskRequest { task_id: action.task.to_string(), ..Default::default() };
     let outside = request(watch(), &[("x-api-key", "nbl_tenant_key")]);
     let mut outside = TaskServiceClient::new(mesh.channel()).watch_task(outside).await.unwrap().into_inner();
     let mut inside = tasks(&mesh, "acme-1").watch_task(watch()).await.unwrap().into_inner();

@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("broker", &["fault"]),
     ("models", &["fault"]),
     ("store", &["action", "fault"]),
+    ("idempotency", &["action", "broker", "fault"]),
     ("quota", &["action", "broker", "fault", "telemetry"]),
     ("session", &["action", "broker", "fault", "proto", "telemetry"]),
     ("queue", &["action", "broker", "fault", "proto", "telemetry"]),
@@ -23,8 +24,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What a service may build on.
-const SERVICE: &[&str] =
-    &["action", "fault", "models", "proto", "queue", "quota", "service-kit", "session", "store", "telemetry"];
+const SERVICE: &[&str] = &[
+    "action",
+    "fault",
+    "idempotency",
+    "models",
+    "proto",
+    "queue",
+    "quota",
+    "service-kit",
+    "session",
+    "store",
+    "telemetry",
+];
 
 /// Crates that hold the whole together and may use everything.
 const TOP: &[&str] = &["nooble", "bench", "e2e"];

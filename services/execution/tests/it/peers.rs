@@ -70,6 +70,7 @@ management! {
     resolve_credential(ResolveCredentialRequest) -> ResolveCredentialResponse;
     create_agent(CreateAgentRequest) -> CreateAgentResponse;
     update_agent(UpdateAgentRequest) -> UpdateAgentResponse;
+    resolve_public_agent(ResolvePublicAgentRequest) -> ResolvePublicAgentResponse;
     list_agents(ListAgentsRequest) -> ListAgentsResponse;
     delete_agent(DeleteAgentRequest) -> DeleteAgentResponse;
     create_collection(CreateCollectionRequest) -> CreateCollectionResponse;

@@ -39,6 +39,11 @@ impl Envelope {
         self.kind
     }
 
+    /// Returns where the frame stands in its log, `epoch:seq`.
+    pub(crate) fn position(&self) -> Option<String> {
+        Some(format!("{}:{}", self.epoch.as_ref()?, self.seq?))
+    }
+
     /// Writes the frame as one line of JSON.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a frame is made of strings and numbers")

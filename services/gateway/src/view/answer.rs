@@ -3,9 +3,10 @@
 use proto::action::v1 as wire;
 use proto::task::v1 as task;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A passage that an answer rests on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Source {
     index: u32,
     document_id: String,
@@ -33,7 +34,7 @@ impl From<wire::Source> for Source {
 }
 
 /// Who answered.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct AgentInfo {
     agent_id: String,
     name: String,

@@ -1,7 +1,10 @@
 //! What callers read: small types with the mission's snake_case names and lower-case words, pinned by golden files.
 
+mod agent;
 mod answer;
+mod conversation;
 mod document;
+mod limit;
 mod task;
 
 use std::time::SystemTime;
@@ -9,14 +12,17 @@ use std::time::SystemTime;
 use action::Status;
 use proto::action::v1 as wire;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+pub(crate) use agent::{AgentView, AgentsView, CollectionView, CollectionsView, LimitsView};
 pub(crate) use answer::{AgentInfo, Source};
-pub(crate) use document::DocumentView;
-pub(crate) use task::Event;
-pub(crate) use task::TaskView;
+pub(crate) use conversation::{MessageView, MessagesView};
+pub(crate) use document::{DocumentView, DocumentsView, StoredView};
+pub(crate) use limit::{RateLimitView, UsageView};
+pub(crate) use task::{Event, TaskView, TasksView};
 
 /// Tokens of language or embedding models that were consumed.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Tokens {
     input: u64,
     output: u64,

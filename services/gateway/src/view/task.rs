@@ -7,11 +7,12 @@ use proto::ingestion::v1::ProcessDocument;
 use proto::query::v1::{GenerateAnswer, SearchPassages};
 use proto::task::v1::Task;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{AgentInfo, Source, Tokens, filled, status_word, tier_word};
 
 /// What `GET /api/v1/tasks/{id}` answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct TaskView {
     task_id: String,
     action_type: String,
@@ -57,8 +58,16 @@ impl From<Task> for TaskView {
     }
 }
 
+/// Tasks, a page of them, without results and events.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct TasksView {
+    pub(crate) tasks: Vec<TaskView>,
+    /// Where to go on; null on the last page.
+    pub(crate) next_page_token: Option<String>,
+}
+
 /// One step in the life of a task.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Event {
     name: String,
     at: Option<String>,
@@ -90,7 +99,7 @@ impl Event {
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct ErrorView {
     reason: String,
     message: String,
@@ -113,7 +122,7 @@ impl From<wire::ErrorDetail> for ErrorView {
 }
 
 /// What a completed task gave, by the type of its root action.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum TaskReply {
     /// `execution.agent_run`

@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use ingestion::Config;
 use proto::ingestion::v1::UploadDocumentRequest;
 use proto::ingestion::v1::upload_document_request::Part;
-use quota::UsageKind;
+use quota::{Charge, UsageKind};
 
 use crate::mesh::{Mesh, PATIENCE, config, header};
 
@@ -63,7 +63,7 @@ async fn a_third_upload_at_a_time_is_told_to_come_again() {
 async fn the_bytes_of_a_tenant_whose_limit_is_used_up_are_not_taken() {
     let mesh = Mesh::start().await;
     let who = mesh.tenant("acme", Tier::Free, "manuals").await;
-    while mesh.kit.quota.admit(&who.tenant, Tier::Free, UsageKind::Collection).await.is_ok() {}
+    while mesh.kit.quota.admit(Charge::new(who.tenant.clone(), Tier::Free, UsageKind::Collection)).await.is_ok() {}
     let mut client = mesh.kit.peers.ingestion(who.identity());
     let refusal = client.upload_document(trickle()).await.unwrap_err();
     let refusal = fault::Failure::from_status(&refusal);

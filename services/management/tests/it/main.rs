@@ -5,6 +5,7 @@ mod authority;
 mod collections;
 mod config;
 mod keys;
+mod public;
 mod restart;
 mod tenants;
 

@@ -11,8 +11,10 @@ use super::Delivery;
 
 async fn delivery(redis: &testkit::Redis) -> Delivery {
     let broker = broker::Redis::connect(&redis.url()).await.expect("the server answers");
+    let again = broker.clone();
     let sessions = Sessions::start(broker, session::Config::default()).await.expect("logs start");
-    Delivery { sessions }
+    let quota = quota::Quota::new(again, std::sync::Arc::default(), quota::Config::default());
+    Delivery { sessions, quota }
 }
 
 /// The callback's action as the queue makes it, and the outcome in it.

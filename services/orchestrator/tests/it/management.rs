@@ -82,6 +82,7 @@ management! {
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
     create_agent(CreateAgentRequest) -> CreateAgentResponse;
     update_agent(UpdateAgentRequest) -> UpdateAgentResponse;
+    resolve_public_agent(ResolvePublicAgentRequest) -> ResolvePublicAgentResponse;
     list_agents(ListAgentsRequest) -> ListAgentsResponse;
     delete_agent(DeleteAgentRequest) -> DeleteAgentResponse;
     create_collection(CreateCollectionRequest) -> CreateCollectionResponse;

@@ -1,4 +1,4 @@
-//! The queues in the mission's words.
+//! The queues in the mission's words, as JSON.
 
 use action::{Tier, time};
 use proto::queue::v1::{DomainStats, TierDepth};
@@ -6,12 +6,12 @@ use quota::Tiers;
 use serde_json::{Map, Value, json};
 
 /// Renders each domain under its name.
-pub(super) fn by_domain(stats: &[DomainStats], render: impl Fn(&DomainStats) -> Value) -> Value {
+pub fn by_domain(stats: &[DomainStats], render: impl Fn(&DomainStats) -> Value) -> Value {
     stats.iter().map(|domain| (domain.domain.clone(), render(domain))).collect::<Map<_, _>>().into()
 }
 
 /// How much there is, over all tiers.
-pub(super) fn totals(stats: &DomainStats) -> Value {
+pub fn totals(stats: &DomainStats) -> Value {
     json!({
         "waiting": waiting(stats),
         "in_flight": stats.in_flight,
@@ -29,7 +29,7 @@ pub(super) fn totals(stats: &DomainStats) -> Value {
 }
 
 /// What each tier holds, with the rate limit of its tenants.
-pub(super) fn tiers(stats: &DomainStats, tiers: &Tiers) -> Value {
+pub fn tiers(stats: &DomainStats, tiers: &Tiers) -> Value {
     by_tier(stats, |tier, depth| {
         json!({
             "queue_count": depth.tenants,
@@ -45,7 +45,7 @@ pub(super) fn tiers(stats: &DomainStats, tiers: &Tiers) -> Value {
 }
 
 /// Waiting actions by tier, and their sum.
-pub(super) fn system(stats: &DomainStats) -> Value {
+pub fn system(stats: &DomainStats) -> Value {
     let tiers = by_tier(stats, |_, depth| {
         json!({
             "queue_count": depth.tenants,

@@ -1,0 +1,115 @@
+//! Refusals that this process knows of: while a window is used up, nobody has to be asked.
+
+use std::time::Duration;
+
+use action::{TenantId, Tier};
+use moka::sync::Cache;
+
+use crate::charge::{Charge, Plan, Planned, Scope, TASKS};
+use crate::{Error, Exceeded, Window};
+
+/// Most refusals, and most tenants, that are remembered.
+const CAPACITY: u64 = 20_000;
+/// How long what a tenant's windows were is told instead of asked again.
+const FRESH_MS: u64 = 1_000;
+/// Longest time that anything is kept; windows end on their own before that, except those of a day.
+const KEPT: Duration = Duration::from_hours(1);
+
+type Key = (TenantId, Scope, &'static str);
+
+#[derive(Clone)]
+struct Refused {
+    limit: u64,
+    /// When it was asked for, and when the window ends at the latest.
+    at: u64,
+    until: u64,
+    windows: Vec<Window>,
+}
+
+/// See the module. Windows that count tokens or tasks are not remembered: they open again without ending.
+#[derive(Clone)]
+pub(crate) struct Refusals {
+    refused: Cache<Key, Refused>,
+    seen: Cache<(TenantId, Tier), (u64, Vec<Window>)>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self {
+            refused: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
+            seen: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
+        }
+    }
+}
+
+impl Refusals {
+    /// Returns the refusal of a request that would be refused again.
+    pub(crate) fn find(&self, charge: &Charge, plan: &Plan, now: u64) -> Option<Error> {
+        plan.windows.iter().filter(|window| !window.counts_tokens()).find_map(|window| {
+            let refused = self.refused.get(&key(charge, window))?;
+            // A limit that was changed decides anew.
+            (refused.limit == window.limit && now < refused.until).then(|| refused.error(window, now))
+        })
+    }
+
+    /// Remembers a refusal that was decided at `asked` or a little later.
+    pub(crate) fn note(&self, charge: &Charge, plan: &Plan, exceeded: &Exceeded, asked: u64) {
+        for (planned, window) in plan.windows.iter().zip(&exceeded.windows) {
+            if window.remaining == 0 && !planned.counts_tokens() {
+                let left = u64::try_from(window.reset.as_millis()).unwrap_or(u64::MAX);
+                // Counted from before the question, so that it is forgotten early rather than late.
+                let (limit, until) = (planned.limit, asked.saturating_add(left));
+                let windows = exceeded.windows.clone();
+                self.refused.insert(key(charge, planned), Refused { limit, at: asked, until, windows });
+            }
+        }
+    }
+
+    /// Forgets what is known of a tenant and this request, which was not charged after all.
+    pub(crate) fn forget(&self, charge: &Charge, plan: &Plan) {
+        for planned in &plan.windows {
+            self.refused.invalidate(&key(charge, planned));
+        }
+        self.seen.invalidate(&(charge.tenant.clone(), charge.tier));
+    }
+
+    /// Remembers how a tenant's windows stand.
+    pub(crate) fn see(&self, tenant: &TenantId, tier: Tier, windows: &[Window], asked: u64) {
+        let of_tenant = windows.iter().filter(|window| is_of_tenant(window)).cloned().collect();
+        self.seen.insert((tenant.clone(), tier), (asked, of_tenant));
+    }
+
+    /// Returns how a tenant's windows stand, if that was asked a moment ago.
+    pub(crate) fn seen(&self, tenant: &TenantId, tier: Tier, now: u64) -> Option<Vec<Window>> {
+        let (at, windows) = self.seen.get(&(tenant.clone(), tier))?;
+        let age = now.checked_sub(at).filter(|age| *age < FRESH_MS)?;
+        windows.iter().map(|window| window.later(Duration::from_millis(age))).collect()
+    }
+}
+
+impl std::fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refusals").field("remembered", &self.refused.entry_count()).finish_non_exhaustive()
+    }
+}
+
+impl Refused {
+    fn error(&self, window: &Planned, now: u64) -> Error {
+        let since = Duration::from_millis(now.saturating_sub(self.at));
+        let windows = self.windows.iter().filter_map(|window| window.later(since)).collect();
+        Error::Exceeded(Box::new(Exceeded {
+            window: window.name,
+            limit: self.limit,
+            retry_after: Duration::from_millis(self.until.saturating_sub(now)),
+            windows,
+        }))
+    }
+}
+
+fn key(charge: &Charge, window: &Planned) -> Key {
+    (charge.tenant.clone(), window.scope.clone(), window.name)
+}
+
+fn is_of_tenant(window: &Window) -> bool {
+    matches!(window.name, "minute" | "day" | TASKS) || !window.counts_requests()
+}

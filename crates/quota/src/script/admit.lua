@@ -1,0 +1,85 @@
+-- Decides about one request in all windows that hold for it, and counts it if it is admitted.
+--
+-- KEYS[1]  usage:{tenant}               beginning of the name of the tenant's usage
+-- KEYS[2]  rate_limit:{tenant}:tasks    tasks that go on, by the time when they are given up for lost
+-- KEYS[3]  rate_limit:{tenant}:reserved what was charged for each of them
+-- KEYS[4]… beginnings of the names of the windows; then usage:tier:{tier}, unless it lies in another slot
+-- ARGV[1]  now, milliseconds since 1970; 0 for the server's clock
+-- ARGV[2]  field of the usage that is counted beside total_requests; empty to look without charging
+-- ARGV[3]  task that the request becomes, empty for none, and ARGV[4] the milliseconds that it may take
+-- ARGV[5]  tasks that may go on at a time; -1 for any number
+-- ARGV[6]  tokens that the task reserves
+-- ARGV[7]  number of windows; then for each: its length in seconds, its limit, what is charged
+--
+-- Returns {admitted 0|1, now, today's date, tasks, {used and ms left of each window…}}.
+-- Invariant: either every window, the task and the usage are charged, or nothing is.
+-- The names of windows end in their part of the calendar, which only the clock in here knows, so they are not among KEYS.
+
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local today = part(86400, now)
+local charge = ARGV[2] ~= ''
+local most = tonumber(ARGV[5])
+local admitted = 1
+
+local tasks = 0
+if most >= 0 or ARGV[3] ~= '' then
+  if charge then
+    for _, lost in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 64)) do
+      redis.call('ZREM', KEYS[2], lost)
+      redis.call('HDEL', KEYS[3], lost)
+    end
+  end
+  tasks = redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')
+  if most >= 0 and tasks >= most then
+    admitted = 0
+  end
+end
+
+local number = tonumber(ARGV[7])
+local windows = {}
+for i = 1, number do
+  local at = 8 + (i - 1) * 3
+  local unit = tonumber(ARGV[at])
+  local key = KEYS[3 + i] .. ':' .. part(unit, now)
+  local window = { key = key, unit = unit, limit = tonumber(ARGV[at + 1]), amount = tonumber(ARGV[at + 2]) }
+  window.used = tonumber(redis.call('GET', key) or '0')
+  if window.used + window.amount > window.limit then
+    admitted = 0
+  end
+  windows[i] = window
+end
+
+if admitted == 1 and charge then
+  for _, window in ipairs(windows) do
+    window.used = redis.call('INCRBY', window.key, window.amount)
+    if window.used == window.amount then
+      redis.call('EXPIRE', window.key, window.unit)
+    end
+  end
+  if ARGV[3] ~= '' then
+    local lease = tonumber(ARGV[4])
+    redis.call('ZADD', KEYS[2], now + lease, ARGV[3])
+    redis.call('HSET', KEYS[3], ARGV[3], string.format('%d', now) .. ':' .. ARGV[6])
+    tasks = tasks + 1
+    -- Tasks of a tenant differ little in what they may take; the next one renews it.
+    redis.call('PEXPIRE', KEYS[2], lease + 60000)
+    redis.call('PEXPIRE', KEYS[3], lease + 60000)
+  end
+  local usage = KEYS[1] .. ':' .. today
+  count(usage, 'total_requests', 1, 7)
+  redis.call('HINCRBY', usage, ARGV[2], 1)
+  if KEYS[4 + number] then
+    count(KEYS[4 + number] .. ':' .. today, 'total_requests', 1, 30)
+  end
+end
+
+local standing = {}
+for _, window in ipairs(windows) do
+  standing[#standing + 1] = window.used
+  standing[#standing + 1] = left(window.unit, now)
+end
+return { admitted, now, today, tasks, standing }

@@ -1,0 +1,232 @@
+//! The keys and scripts in Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action::{TaskId, TenantId, Tier};
+use broker::Script;
+use redis::FromRedisValue;
+
+use crate::charge::{Charge, Plan};
+use crate::meter::Counts;
+use crate::{Error, Usage};
+
+/// Days that usage is kept.
+const TENANT_DAYS: u8 = 7;
+const TIER_DAYS: u8 = 30;
+
+/// Runs the scripts. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    redis: broker::Redis,
+    scripts: Arc<Scripts>,
+}
+
+#[derive(Debug)]
+struct Scripts {
+    admit: Script,
+    settle: Script,
+    refund: Script,
+    meter: Script,
+    usage: Script,
+}
+
+macro_rules! script {
+    ($name:literal, $file:literal) => {
+        Script::new($name, concat!(include_str!("script/calendar.lua"), include_str!($file)))
+    };
+}
+
+/// What the script of admission says.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) admitted: bool,
+    /// Milliseconds since 1970.
+    pub(crate) now: u64,
+    /// The date.
+    pub(crate) today: String,
+    /// Tasks that go on.
+    pub(crate) tasks: u64,
+    /// What is used of each window, and the milliseconds until it ends.
+    pub(crate) windows: Vec<(u64, u64)>,
+}
+
+impl Store {
+    pub(crate) fn new(redis: broker::Redis) -> Self {
+        let scripts = Scripts {
+            admit: script!("quota_admit", "script/admit.lua"),
+            settle: script!("quota_settle", "script/settle.lua"),
+            refund: script!("quota_refund", "script/refund.lua"),
+            meter: script!("quota_meter", "script/meter.lua"),
+            usage: script!("quota_usage", "script/usage.lua"),
+        };
+        Self { redis, scripts: Arc::new(scripts) }
+    }
+
+    pub(crate) async fn admit(&self, charge: &Charge, plan: &Plan, lease: Duration, now: u64) -> Result<Answer, Error> {
+        let of_tier = (!self.redis.is_cluster()).then(|| usage_of_tier(charge.tier));
+        self.ask(&charge.tenant, plan, charge.kind.field(), lease, of_tier, now).await
+    }
+
+    /// Looks at windows without charging them.
+    pub(crate) async fn look(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Result<Answer, Error> {
+        self.ask(tenant, plan, "", Duration::ZERO, None, now).await
+    }
+
+    async fn ask(
+        &self,
+        tenant: &TenantId,
+        plan: &Plan,
+        field: &str,
+        lease: Duration,
+        of_tier: Option<String>,
+        now: u64,
+    ) -> Result<Answer, Error> {
+        let names = self.names(tenant);
+        let mut keys = vec![names.usage(), names.rates(TASKS), names.rates(RESERVED)];
+        keys.extend(plan.windows.iter().map(|window| names.rates(&window.suffix())));
+        keys.extend(of_tier);
+        let mut arguments = vec![
+            now.to_string(),
+            field.to_owned(),
+            plan.task.map(|task| task.to_string()).unwrap_or_default(),
+            lease.as_millis().to_string(),
+            plan.tasks.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
+            plan.tokens.to_string(),
+            plan.windows.len().to_string(),
+        ];
+        for window in &plan.windows {
+            arguments.extend([window.unit.to_string(), window.limit.to_string(), window.amount.to_string()]);
+        }
+        let (admitted, now, today, tasks, standing): (i64, u64, String, u64, Vec<u64>) =
+            self.run(&self.scripts.admit, &keys, arguments).await?;
+        if standing.len() != plan.windows.len() * 2 {
+            return Err(Error::Malformed("the windows that were asked for are not those that were answered"));
+        }
+        let windows = standing.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        Ok(Answer { admitted: admitted == 1, now, today, tasks, windows })
+    }
+
+    /// Counts an admitted request for its tier where the script could not, because the key lies in another slot.
+    pub(crate) async fn count_of_tier(&self, tier: Tier, today: &str) {
+        if !self.redis.is_cluster() {
+            return;
+        }
+        // The request is admitted and charged, and this is a figure for people: refusing it now would be worse than one too few.
+        if let Err(error) = self.add_of_tier(tier, today, 1).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a request was not counted for its tier");
+        }
+    }
+
+    /// Settles a task; tells whether it was the first time. A tier that reserves nothing has only its usage counted.
+    pub(crate) async fn settle(
+        &self,
+        tenant: &TenantId,
+        task: TaskId,
+        tokens: u64,
+        plan: &Plan,
+        reserves: bool,
+        now: u64,
+    ) -> Result<bool, Error> {
+        let names = self.names(tenant);
+        let windows: Vec<_> = plan.windows.iter().filter(|window| window.counts_tokens()).collect();
+        let settled = names.rates(&format!("settled:{task}"));
+        let mut keys = vec![names.rates(TASKS), names.rates(RESERVED), names.usage(), settled];
+        keys.extend(windows.iter().map(|window| names.rates(&window.suffix())));
+        let mut arguments =
+            vec![task.to_string(), tokens.to_string(), if reserves { "0" } else { "1" }.to_owned(), now.to_string()];
+        arguments.extend(windows.iter().map(|window| window.unit.to_string()));
+        Ok(self.run::<i64>(&self.scripts.settle, &keys, arguments).await? == 1)
+    }
+
+    pub(crate) async fn refund(&self, charge: &Charge, plan: &Plan, at: u64) -> Result<(), Error> {
+        let names = self.names(&charge.tenant);
+        let mut keys = vec![names.rates(TASKS), names.rates(RESERVED), names.usage()];
+        keys.extend(plan.windows.iter().map(|window| names.rates(&window.suffix())));
+        keys.extend((!self.redis.is_cluster()).then(|| usage_of_tier(charge.tier)));
+        let mut arguments = vec![
+            plan.task.map(|task| task.to_string()).unwrap_or_default(),
+            at.to_string(),
+            charge.kind.field().to_owned(),
+            plan.windows.len().to_string(),
+        ];
+        for window in &plan.windows {
+            arguments.extend([window.unit.to_string(), window.amount.to_string()]);
+        }
+        self.run::<i64>(&self.scripts.refund, &keys, arguments).await.map(drop)
+    }
+
+    /// Returns what a tenant did on a day, or today.
+    pub(crate) async fn usage(&self, tenant: &TenantId, date: Option<&str>, now: u64) -> Result<Usage, Error> {
+        let when = date.map_or_else(|| now.to_string(), str::to_owned);
+        let (date, counts) = self.run(&self.scripts.usage, &[self.names(tenant).usage()], vec![when]).await?;
+        Ok(Usage { date, counts })
+    }
+
+    /// Counts requests that nobody decided about.
+    pub(crate) async fn meter(&self, tenant: &TenantId, tier: Tier, counts: &Counts, now: u64) -> Result<(), Error> {
+        let total = counts.values().sum();
+        let mut of_tenant = vec![("total_requests", total)];
+        of_tenant.extend(counts.iter().map(|(field, number)| (*field, *number)));
+        let today = self.add(self.names(tenant).usage(), now.to_string(), TENANT_DAYS, &of_tenant).await?;
+        if let Err(error) = self.add_of_tier(tier, &today, total).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "requests were not counted for their tier");
+        }
+        Ok(())
+    }
+
+    async fn add_of_tier(&self, tier: Tier, today: &str, number: u64) -> Result<(), Error> {
+        let key = format!("{}:{today}", usage_of_tier(tier));
+        self.add(key, today.to_owned(), TIER_DAYS, &[("total_requests", number)]).await.map(drop)
+    }
+
+    /// Adds to a hash of usage and returns the date.
+    async fn add(&self, key: String, when: String, days: u8, counts: &[(&str, u64)]) -> Result<String, Error> {
+        let mut arguments = vec![when, days.to_string()];
+        arguments.extend(counts.iter().flat_map(|(field, number)| [(*field).to_owned(), number.to_string()]));
+        self.run(&self.scripts.meter, &[key], arguments).await
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: Vec<String>,
+    ) -> Result<T, Error> {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let arguments: Vec<_> = arguments.into_iter().map(String::into_bytes).collect();
+        Ok(self.redis.run(script, &keys, &arguments).await?)
+    }
+
+    fn names<'a>(&self, tenant: &'a TenantId) -> Names<'a> {
+        Names { tenant, braces: self.redis.is_cluster() }
+    }
+}
+
+const TASKS: &str = "tasks";
+const RESERVED: &str = "reserved";
+
+/// Names of a tenant's keys. On a cluster the tenant stands in braces, so that all of them lie in one slot.
+struct Names<'a> {
+    tenant: &'a TenantId,
+    braces: bool,
+}
+
+impl Names<'_> {
+    fn rates(&self, suffix: &str) -> String {
+        self.of("rate_limit", &format!(":{suffix}"))
+    }
+
+    fn usage(&self) -> String {
+        self.of("usage", "")
+    }
+
+    fn of(&self, family: &str, suffix: &str) -> String {
+        let tenant = self.tenant;
+        if self.braces { format!("{family}:{{{tenant}}}{suffix}") } else { format!("{family}:{tenant}{suffix}") }
+    }
+}
+
+fn usage_of_tier(tier: Tier) -> String {
+    format!("usage:tier:{tier}")
+}

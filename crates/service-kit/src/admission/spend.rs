@@ -1,0 +1,108 @@
+//! What a request costs its tenant.
+
+use action::{Action, AgentId, SessionId, TaskId};
+use fault::{Failure, Fault as _};
+use proto::management::v1::Agent;
+use quota::{AgentLimits, Charge, UsageKind, Window};
+use tonic::Status;
+
+use crate::Caller;
+
+/// Characters of a text that make up about one token.
+const CHARACTERS_PER_TOKEN: u64 = 4;
+
+/// What a request would cost; everything but its kind may be absent.
+#[derive(Clone, Debug)]
+pub struct Spend {
+    kind: UsageKind,
+    session: Option<SessionId>,
+    agent: Option<(AgentId, AgentLimits)>,
+    task: Option<TaskId>,
+    tokens: u64,
+}
+
+impl From<UsageKind> for Spend {
+    fn from(kind: UsageKind) -> Self {
+        Self { kind, session: None, agent: None, task: None, tokens: 0 }
+    }
+}
+
+impl Spend {
+    /// Counts it for a session.
+    #[must_use]
+    pub fn of_session(self, session: Option<SessionId>) -> Self {
+        Self { session, ..self }
+    }
+
+    /// Counts it for an agent, which may have limits of its own.
+    #[must_use]
+    pub fn of_agent(self, agent: &Agent) -> Self {
+        let limits = agent.limits.unwrap_or_default();
+        let limit = |number: u32| Some(number).filter(|number| *number > 0);
+        let own = AgentLimits {
+            per_minute: limit(limits.per_minute),
+            per_hour: limit(limits.per_hour),
+            per_day: limit(limits.per_day),
+        };
+        let agent = agent.agent_id.parse().ok().filter(|_| own != AgentLimits::default()).map(|id| (id, own));
+        Self { agent, ..self }
+    }
+
+    /// Counts the task among those that go on, and reserves tokens for it until it is settled.
+    #[must_use]
+    pub fn of_task(self, task: TaskId, tokens: u64) -> Self {
+        Self { task: Some(task), tokens, ..self }
+    }
+
+    /// Counts it for the session of an action, and the action's task among those that go on, unless that was said.
+    #[must_use]
+    pub fn of_action(self, action: &Action) -> Self {
+        let session = self.session.or_else(|| action.session.clone());
+        Self { session, task: self.task.or(Some(action.task)), ..self }
+    }
+
+    pub(super) fn charge(self, caller: &Caller) -> Result<Charge, Failure> {
+        let (tenant, tier) = caller.tenant()?;
+        let Self { kind, session, agent, task, tokens } = self;
+        Ok(Charge { tenant, tier, kind, session, agent, task, tokens })
+    }
+}
+
+/// Estimates what an agent's answer to a message takes: the message, what the agent is told, and the longest answer it gives.
+pub fn estimate_tokens(agent: &Agent, message: &str) -> u64 {
+    let characters = message.len() as u64 + agent.system_prompt.len() as u64;
+    characters.div_ceil(CHARACTERS_PER_TOKEN) + u64::from(agent.max_tokens)
+}
+
+/// Why a request was not admitted, and how the limits that hold for it stand.
+#[derive(Clone, Debug)]
+pub struct NotAdmitted {
+    /// The reason.
+    pub failure: Failure,
+    /// The limits; empty when they are not known.
+    pub windows: Vec<Window>,
+}
+
+impl From<Failure> for NotAdmitted {
+    fn from(failure: Failure) -> Self {
+        Self { failure, windows: Vec::new() }
+    }
+}
+
+impl From<quota::Error> for NotAdmitted {
+    fn from(error: quota::Error) -> Self {
+        Self { failure: error.failure(), windows: error.windows().to_vec() }
+    }
+}
+
+impl From<NotAdmitted> for Failure {
+    fn from(refused: NotAdmitted) -> Self {
+        refused.failure
+    }
+}
+
+impl From<NotAdmitted> for Status {
+    fn from(refused: NotAdmitted) -> Self {
+        refused.failure.into()
+    }
+}

@@ -1,0 +1,123 @@
+//! `GET /api/v1/tasks/{id}/events`: what happens to a task, as server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use action::Domain;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use fault::{Failure, Problem};
+use futures::{Stream, StreamExt as _, stream};
+use http::HeaderMap;
+use proto::task::v1::{WatchTaskRequest, WatchTaskResponse};
+use tonic::Streaming;
+
+use crate::edge::Edge;
+use crate::headers;
+use crate::identity::Proved;
+use crate::openapi::ProblemView;
+use crate::params::wrong;
+use crate::problem::Refusal;
+use crate::router::Segment;
+use crate::socket::frames;
+use crate::tasks;
+use crate::view::TaskView;
+
+/// Silence after which a comment is sent, so that nobody on the way takes the stream for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+/// Streams what happens to a task until it ends: `task` first and last, and between them the frames that a WebSocket would
+/// show, each with an id from which the stream goes on after a break.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/events", tag = "tasks", operation_id = "watchTask",
+    params(
+        ("id" = String, Path, description = "The task's id"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was seen, `epoch:seq`"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = "default", response = ProblemView),
+    ),
+)]
+pub(crate) async fn watch(
+    State(edge): State<Edge>,
+    Proved(caller): Proved,
+    Segment(id): Segment,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let task_id = tasks::parse(&id)?.to_string();
+    let (epoch, after) = position(&headers)?;
+    let request = WatchTaskRequest { task_id, epoch, after };
+    let told = edge.peers.tasks(Domain::Orchestrator, &caller).watch_task(request).await?.into_inner();
+    let draining = edge.draining.clone();
+    // A client goes on elsewhere from the last id that it saw.
+    let events = events(told).take_until(async move { draining.cancelled().await });
+    Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Reads where a client left off.
+fn position(headers: &HeaderMap) -> Result<(String, u64), Failure> {
+    let Some(text) = headers::text(headers, LAST_EVENT_ID)? else { return Ok((String::new(), 0)) };
+    let position = text.rsplit_once(':').and_then(|(epoch, seq)| Some((epoch.to_owned(), seq.parse().ok()?)));
+    position.filter(|(epoch, _)| !epoch.is_empty()).ok_or_else(|| wrong(LAST_EVENT_ID, "must be the id of an event"))
+}
+
+fn events(told: Streaming<WatchTaskResponse>) -> impl Stream<Item = Event> + Send {
+    stream::unfold(Some(told), |told| async move {
+        let mut told = told?;
+        loop {
+            match told.message().await {
+                Ok(Some(told_now)) => {
+                    if let Some(event) = event(told_now) {
+                        return Some((event, Some(told)));
+                    }
+                }
+                Ok(None) => return None,
+                Err(status) => return Some((refused(&Failure::from_status(&status)), None)),
+            }
+        }
+    })
+}
+
+fn event(told: WatchTaskResponse) -> Option<Event> {
+    if let Some(task) = told.task {
+        let data = serde_json::to_string(&TaskView::from(task)).ok()?;
+        return Some(Event::default().event("task").data(data));
+    }
+    let envelope = frames::render(told.frame?)?;
+    let event = Event::default().event(envelope.kind()).data(envelope.to_json());
+    Some(match envelope.position() {
+        Some(position) => event.id(position),
+        None => event,
+    })
+}
+
+fn refused(failure: &Failure) -> Event {
+    let problem = serde_json::to_string(&Problem::of(failure)).unwrap_or_default();
+    Event::default().event("problem").data(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::position;
+
+    fn read(text: &str) -> Option<(String, u64)> {
+        let mut headers = HeaderMap::new();
+        headers.insert("last-event-id", text.parse().expect("a header"));
+        position(&headers).ok()
+    }
+
+    #[test]
+    fn a_position_is_an_epoch_and_a_number() {
+        assert_eq!(position(&HeaderMap::new()).expect("from the beginning"), (String::new(), 0));
+        assert_eq!(read("e9:41"), Some(("e9".to_owned(), 41)));
+        assert_eq!(read("a:b:7"), Some(("a:b".to_owned(), 7)));
+        for wrong in ["41", ":41", "e9:", "e9:-1", "e9:x"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! `Idempotency-Key`: a request that creates something may be sent again, and is answered as before.
+//!
+//! The same key with the same body is given the same answer; with another body 422; while the first one still runs 409. What was
+//! refused for a reason that may pass is not remembered: sending it again runs it, and makes what it makes under the same id.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use fault::{Failure, reason};
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use idempotency::{Begun, Lease};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::body;
+use crate::credential::Credential;
+use crate::edge::Edge;
+use crate::headers;
+use crate::problem::{PROBLEM_JSON, Refusal, refuse};
+
+/// The header that carries the key.
+pub(crate) const KEY: &str = "Idempotency-Key";
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Most characters of a key.
+const LONGEST: usize = 200;
+/// Most bytes of an answer that is remembered; answers to requests that create are small.
+const ANSWER: usize = 256 * 1024;
+
+/// The id for what a request makes, the same for every time that it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeId(pub(crate) Uuid);
+
+/// Wraps the routes that create.
+pub(crate) async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
+        return next.run(request).await;
+    }
+    match run_once(&edge, request, next).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response, Refusal> {
+    let key = key(request.headers())?;
+    // Who sends it is proved before anything is looked up: the keys of a tenant are its own.
+    let caller = edge.resolve(&Credential::of(request.headers())?).await?;
+    let (tenant, tier) = caller.tenant()?;
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let (mut parts, body) = request.into_parts();
+    let hash = Hash::of(&parts.headers);
+    let most = edge.quota.tiers().of(tier).max_document_bytes;
+    let body = if is_json(&parts.headers) {
+        let bytes = body::all(&parts.headers, body, edge.body()).await?;
+        hash.add(&bytes);
+        Taken::Whole(bytes)
+    } else {
+        Taken::Coming(body)
+    };
+    let print = matches!(body, Taken::Whole(_)).then(|| hash.print());
+    let begun = edge.idempotency.begin(&tenant, &route, &key, print.as_ref()).await;
+    let lease = match begun.map_err(|error| refuse(&error))? {
+        Begun::First(lease) => lease,
+        Begun::Again { answer, print } => {
+            if let Taken::Coming(body) = body {
+                hash.drain(body, most).await?;
+            }
+            return if hash.print() == *print { replay(&answer) } else { Err(other()) };
+        }
+        Begun::Running => return Err(running()),
+        Begun::Other => return Err(other()),
+    };
+    parts.extensions.insert(MadeId(lease.id()));
+    let body = match body {
+        Taken::Whole(bytes) => Body::from(bytes),
+        Taken::Coming(body) => hash.watch(body),
+    };
+    let response = tokio::select! {
+        response = next.run(Request::from_parts(parts, body)) => response,
+        // Somebody else has the lease; whatever came of this run, the other one makes the same.
+        () = lease.keep() => return Err(Failure::internal().into()),
+    };
+    Ok(remember(lease, response, &hash.print()).await)
+}
+
+/// The body of a request, as far as it is there.
+enum Taken {
+    Whole(Vec<u8>),
+    /// A file, which is not held.
+    Coming(Body),
+}
+
+fn is_json(headers: &http::HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    !kind.trim_start().to_ascii_lowercase().starts_with("multipart/")
+}
+
+fn running() -> Refusal {
+    let text = "a request with this key is still being worked on";
+    let failure = Failure::new(&reason::IDEMPOTENCY_IN_FLIGHT, text).field(KEY);
+    failure.retry_after(std::time::Duration::from_secs(1)).into()
+}
+
+fn other() -> Refusal {
+    let text = "the key was used for a request with another body";
+    Failure::new(&reason::IDEMPOTENCY_MISMATCH, text).field(KEY).into()
+}
+
+/// What makes a request another one: its body, and the headers that say what it is about.
+#[derive(Clone)]
+struct Hash(Arc<Mutex<Sha256>>);
+
+impl Hash {
+    fn of(headers: &http::HeaderMap) -> Self {
+        let mut hash = Sha256::new();
+        for name in headers::ABOUT {
+            for value in headers.get_all(name) {
+                hash.update(name.as_bytes());
+                hash.update(value.as_bytes());
+                hash.update([0]);
+            }
+        }
+        hash.update([1]);
+        Self(Arc::new(Mutex::new(hash)))
+    }
+
+    fn add(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+    }
+
+    fn print(&self) -> [u8; 32] {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize().into()
+    }
+
+    /// Sees a body as it is read.
+    fn watch(&self, body: Body) -> Body {
+        let hash = self.clone();
+        Body::from_stream(body.into_data_stream().inspect_ok(move |chunk| hash.add(chunk)))
+    }
+
+    /// Reads a body and throws it away.
+    async fn drain(&self, body: Body, most: u64) -> Result<(), Failure> {
+        let mut stream = body.into_data_stream();
+        let mut size = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the body broke off"))?;
+            size += chunk.len() as u64;
+            if size > most.saturating_mul(2) {
+                return Err(Failure::new(
+                    &reason::BODY_TOO_LARGE,
+                    "the body is larger than the one before can have been",
+                ));
+            }
+            self.add(&chunk);
+        }
+        Ok(())
+    }
+}
+
+fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
+    headers::unique(headers, [KEY].iter())?;
+    let text = headers::text(headers, KEY)?.unwrap_or_default();
+    // The draft quotes it, most clients do not.
+    let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if (1..=LONGEST).contains(&key.len()) && key.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+        return Ok(key.to_owned());
+    }
+    let text = format!("{KEY} is 1 to {LONGEST} visible ASCII characters");
+    Err(Failure::new(&reason::INVALID_HEADER, text).field(KEY))
+}
+
+/// Remembers an answer that stands; lets go of what may pass.
+async fn remember(lease: Lease, response: Response, print: &[u8; 32]) -> Response {
+    if !stands(response.status()) {
+        if let Err(error) = lease.release().await {
+            tracing::debug!(%error, "a request was not let go; its lease ends by itself");
+        }
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, ANSWER).await else {
+        return Refusal::from(Failure::internal()).into_response();
+    };
+    let kind = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut answer = parts.status.as_u16().to_be_bytes().to_vec();
+    answer.extend((kind.len() as u64).to_be_bytes());
+    answer.extend(kind);
+    answer.extend(&bytes);
+    if let Err(error) = lease.finish(&answer, Some(print)).await {
+        // What was made was made under an id that a repetition is given, too.
+        tracing::warn!(%error, "an answer was not remembered");
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+fn stands(status: StatusCode) -> bool {
+    let passing = [
+        StatusCode::UNAUTHORIZED,
+        StatusCode::FORBIDDEN,
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::CONFLICT,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    !status.is_server_error() && !passing.contains(&status)
+}
+
+fn replay(answer: &[u8]) -> Result<Response, Refusal> {
+    let read = || {
+        let (status, rest) = answer.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (kind, body) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+        let status = StatusCode::from_u16(u16::from_be_bytes(*status)).ok()?;
+        Some((status, HeaderValue::from_bytes(kind).ok()?, Bytes::copy_from_slice(body)))
+    };
+    let (status, kind, body) = read().ok_or_else(Failure::internal)?;
+    let mut response = (status, body).into_response();
+    if kind == PROBLEM_JSON {
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}

@@ -1,0 +1,61 @@
+//! Who sends a request, as handlers take it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use service_kit::{Caller, Scope};
+
+use crate::credential::Credential;
+use crate::edge::Edge;
+use crate::problem::Refusal;
+
+/// A tenant whose calls are accepted, proved by its credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Proved(pub(crate) Caller);
+
+/// Whoever proved anything: a tenant, or an operator who has none.
+#[derive(Clone, Debug)]
+pub(crate) struct Anyone(pub(crate) Caller);
+
+/// Where it is noted who sent a request, for what is done around all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known(Arc<OnceLock<Caller>>);
+
+impl Known {
+    /// Returns who sent the request, once that was proved.
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        self.0.get()
+    }
+
+    /// Notes who sent the request that these parts belong to.
+    pub(crate) fn note(parts: &http::Extensions, caller: &Caller) {
+        if let Some(Self(known)) = parts.get() {
+            // Noted once; a request has one sender.
+            let _before = known.set(caller.clone());
+        }
+    }
+}
+
+impl FromRequestParts<Edge> for Proved {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
+        let caller = edge.resolve(&Credential::of(&parts.headers)?).await?;
+        Known::note(&parts.extensions, &caller);
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<Edge> for Anyone {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
+        let caller = edge.resolver.resolve(Credential::of(&parts.headers)?.expose()).await?;
+        if !caller.scopes.contains(Scope::Admin) {
+            caller.tenant()?;
+        }
+        Known::note(&parts.extensions, &caller);
+        Ok(Self(caller))
+    }
+}

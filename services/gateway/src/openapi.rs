@@ -1,0 +1,91 @@
+//! The REST contract as OpenAPI 3.1, made from the code, and pages to read it.
+
+use http::{HeaderName, HeaderValue, header};
+use serde::Serialize;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToResponse, ToSchema};
+
+/// A refusal, as RFC 9457 describes it.
+#[derive(Debug, Serialize, ToSchema, ToResponse)]
+#[response(
+    description = "Refused; `reason` says why and `type` leads to what to check",
+    content_type = "application/problem+json"
+)]
+pub(crate) struct ProblemView {
+    /// `/errors/{slug}`, where the problem is explained.
+    #[serde(rename = "type")]
+    kind: String,
+    /// Short summary, the same for every occurrence.
+    title: String,
+    /// HTTP status.
+    status: u16,
+    /// What happened this time.
+    detail: String,
+    /// Stable machine name.
+    reason: String,
+    /// Header, parameter or field at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// Seconds after which it is worth trying again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// Trace of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+/// The document, before the routes add themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nooble",
+        description = "Agents for many tenants. Every request proves who sends it with `Authorization: Bearer` or \
+                       `X-API-Key`; what else a request says about its tenant must agree with that. Answers carry \
+                       `RateLimit`, `RateLimit-Policy`, `X-Request-Id` and `traceresponse`.",
+    ),
+    components(schemas(ProblemView), responses(ProblemView)),
+    modifiers(&Credentials),
+    security(("bearer" = []), ("api_key" = [])),
+    tags(
+        (name = "chat", description = "Messages to agents"),
+        (name = "tasks", description = "What became of them"),
+        (name = "agents", description = "Agents of the tenant"),
+        (name = "collections", description = "Collections of the tenant"),
+        (name = "documents", description = "What agents read"),
+        (name = "conversations", description = "What was said"),
+        (name = "limits", description = "Limits and usage"),
+        (name = "operation", description = "How the system is"),
+        (name = "openai", description = "For clients that know OpenAI's API"),
+        (name = "public", description = "Agents that anybody may talk to"),
+    ),
+)]
+pub(crate) struct Contract;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, contract: &mut utoipa::openapi::OpenApi) {
+        let components = contract.components.get_or_insert_default();
+        let bearer =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key, or a JWT")).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));
+    }
+}
+
+/// What a page of documentation may load: its own files, and the styles in it.
+const POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+/// Keeps the pages of documentation to themselves.
+pub(crate) async fn guarded(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+    let mut response = next.run(request).await;
+    let guard = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+    ];
+    response.headers_mut().extend(guard);
+    response
+}

@@ -1,0 +1,5 @@
+-- Whether anybody may talk to an agent, and limits of its own; 0 is no limit.
+ALTER TABLE agents ADD COLUMN is_public BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE agents ADD COLUMN per_minute BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN per_hour BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN per_day BIGINT NOT NULL DEFAULT 0;
