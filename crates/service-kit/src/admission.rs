@@ -67,9 +67,12 @@ impl Admission {
     }
 
     /// Returns an agent that the tenant may use. Fails with `ACCESS_DENIED` when there is none of this id, when it is not
-    /// active or needs a higher tier; with `UNAVAILABLE` when it cannot be checked.
+    /// active or needs a higher tier, or when the credential is limited to others; with `UNAVAILABLE` when it cannot be
+    /// checked.
     pub async fn access_agent(&self, identity: impl Into<Identity>, agent: &AgentId) -> Result<Arc<Agent>, Failure> {
-        self.agents.get(identity.into(), agent.as_str()).await
+        let identity = identity.into();
+        identity.caller().assert_agent(agent)?;
+        self.agents.get(identity, agent.as_str()).await
     }
 
     /// Returns a collection that the tenant may use. Fails with `COLLECTION_NOT_FOUND`, or with `UNAVAILABLE` when it

@@ -11,7 +11,7 @@ use quota::{Quota, Tiers};
 use session::Sessions;
 
 use crate::config::Settings;
-use crate::identity::{PROOF, ResolverConfig};
+use crate::identity::{JwtConfig, NoClient, PROOF, ResolverConfig, Tokens};
 use crate::queue_service::SILENCE;
 use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
@@ -42,6 +42,8 @@ pub struct KitConfig {
     pub admission: AdmissionConfig,
     /// How long credentials are remembered.
     pub resolver: ResolverConfig,
+    /// `JWT_…`: which tokens are accepted.
+    pub jwt: JwtConfig,
     /// How long a stream of a caller from outside lasts until the caller must prove itself again.
     pub proof: Duration,
     /// How long a worker from outside may say nothing until it counts as gone.
@@ -68,6 +70,7 @@ impl KitConfig {
             session: session::Config::default(),
             admission: AdmissionConfig::read(settings),
             resolver: ResolverConfig::default(),
+            jwt: JwtConfig::read(settings),
             proof: PROOF,
             silence: SILENCE,
         }
@@ -146,12 +149,15 @@ pub enum KitError {
     /// The session logs do not start.
     #[error("the session logs do not start: {0}")]
     Session(#[from] session::Error),
+    /// Keys of tokens cannot be fetched.
+    #[error("JWT_JWKS_URL: {0}")]
+    Tokens(#[from] NoClient),
 }
 
 impl Fault for KitError {
     fn failure(&self) -> Failure {
         match self {
-            Self::Missing { .. } => Failure::internal(),
+            Self::Missing { .. } | Self::Tokens(_) => Failure::internal(),
             Self::Broker(error) => error.failure(),
             Self::Queue(error) => error.failure(),
             Self::Session(error) => error.failure(),
@@ -210,16 +216,18 @@ impl Kit {
         let tiers = Arc::new(config.tiers);
         let quota = Quota::new(redis.clone(), Arc::clone(&tiers));
         let peers = Peers::new(&config.service, signer.clone(), &config.peers);
+        let tasks = Tasks::default();
+        let tokens = Tokens::new(&config.jwt, &tasks)?;
         Ok(Self {
             admission: Admission::new(quota.clone(), &peers, &config.admission),
-            resolver: Resolver::new(peers.clone(), &config.resolver),
+            resolver: Resolver::new(peers.clone(), tokens, &config.resolver),
             service: config.service.into(),
             proof: config.proof,
             silence: config.silence,
             grace,
             data_dir: config.data_dir,
             health: Health::default(),
-            tasks: Tasks::default(),
+            tasks,
             redis,
             queue,
             sessions,

@@ -54,9 +54,10 @@ pub(crate) struct ChatBody(AgentRun);
 pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     edge.accept_work()?;
     let caller = edge.prove(&headers).await?;
-    let asked = ChatHeaders::parse(&headers)?;
+    let mut asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
     asked.asserted.agree(&caller)?;
+    asked.user = caller.assert_user(asked.user, name::USER)?;
     grant(&edge, &caller, &asked).await?;
     let windows = limits::charge(&edge, &caller, usage(asked.context)).await?;
     let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };

@@ -40,7 +40,8 @@ const WARDENS: &[(&str, &[&str])] = &[
     ("tracing-opentelemetry", &["telemetry"]),
     ("axum", &["gateway", "service-kit", "testkit"]),
     ("candle-core", &["models"]),
-    ("reqwest", &["models", "nooble", "bench", "e2e"]),
+    ("reqwest", &["models", "nooble", "bench", "e2e", "service-kit"]),
+    ("ring", &["service-kit"]),
 ];
 
 /// Names that cannot say no.
