@@ -68,6 +68,16 @@ impl ManagementService for Grpc {
         Ok(Response::new(wire::RevokeApiKeyResponse { key: Some(key) }))
     }
 
+    async fn rotate_api_key(&self, request: Request<wire::RotateApiKeyRequest>) -> Answer<wire::RotateApiKeyResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        Ok(Response::new(self.0.rotate_api_key(request.get_ref()).await?))
+    }
+
+    async fn list_api_keys(&self, request: Request<wire::ListApiKeysRequest>) -> Answer<wire::ListApiKeysResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        Ok(Response::new(self.0.api_keys(request.get_ref()).await?))
+    }
+
     async fn resolve_credential(
         &self,
         request: Request<wire::ResolveCredentialRequest>,

@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod grpc;
 mod key;
+mod key_table;
 mod keys;
 mod slug;
 mod tenants;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Managed;
 use crate::roles::{Configs, Role};
 use crate::settings::{self, Process};
+use crate::token;
 
 /// Addresses of a process; those that are absent come from the settings.
 #[derive(clap::Args, Clone, Debug)]
@@ -213,12 +214,18 @@ async fn listen(settings: &mut Settings, address: SocketAddr) -> Option<TcpListe
     bound.map_err(|error| settings.reject("HTTP_ADDRESS", format!("cannot listen on {address}: {error}"))).ok()
 }
 
-/// A whole product makes its own key; a part of one must be told the key and the Redis of the others.
+/// A whole product makes its own keys; a part of one must be told the key and the Redis of the others.
 fn secrets(settings: &mut Settings, kit: &mut KitConfig, whole: bool) {
     if kit.identity_key.is_none() && whole {
         match service_kit::identity::key_file(&Path::join(&kit.data_dir, "identity.key")) {
             Ok(key) => kit.identity_key = Some(key),
             Err(error) => settings.reject("--data-dir", format!("identity.key cannot be kept: {error}")),
+        }
+    }
+    if !kit.jwt.has_key() && whole {
+        match service_kit::identity::key_file(&token::key_path(&kit.data_dir)) {
+            Ok(key) => kit.jwt = std::mem::take(&mut kit.jwt).with_own_secret(key),
+            Err(error) => settings.reject("--data-dir", format!("{} cannot be kept: {error}", token::KEY_FILE)),
         }
     }
     if !whole && kit.identity_key.is_none() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use action::TenantId;
-use fault::{Failure, reason};
+use fault::{Failure, Reason, reason};
 use http::{HeaderMap, header};
 use moka::Expiry;
 use moka::future::Cache;
@@ -14,6 +14,7 @@ use proto::management::v1::{GetTenantRequest, ResolveCredentialRequest, ResolveC
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
 
+use super::caller::expired;
 use super::jwt::{self, Proof, Tokens};
 use super::{Caller, Identity, Scopes, Tenant};
 use crate::Peers;
@@ -54,7 +55,7 @@ pub struct Resolver {
 #[derive(Clone)]
 enum Answer<T> {
     Known(Arc<T>),
-    Unknown,
+    Refused(&'static Reason),
 }
 
 impl Resolver {
@@ -78,7 +79,8 @@ impl Resolver {
         let key: [u8; 32] = Sha256::digest(credential.as_bytes()).into();
         match self.known.try_get_with(key, self.ask(credential)).await {
             Ok(Answer::Known(caller)) => caller.in_force(SystemTime::now()).map(|()| Caller::clone(&caller)),
-            Ok(Answer::Unknown) => Err(refused()),
+            Ok(Answer::Refused(reason)) if reason == &reason::CREDENTIAL_EXPIRED => Err(expired()),
+            Ok(Answer::Refused(_)) => Err(refused()),
             Err(failure) => Err(Failure::clone(&failure)),
         }
     }
@@ -88,7 +90,7 @@ impl Resolver {
         let asking = self.ask_tenant(proof.tenant.clone());
         let tenant = match self.tenants.try_get_with(proof.tenant, asking).await {
             Ok(Answer::Known(tenant)) => Tenant::clone(&tenant),
-            Ok(Answer::Unknown) => {
+            Ok(Answer::Refused(_)) => {
                 let text = "the token's tenant does not exist";
                 return Err(Failure::new(&reason::CREDENTIAL_INVALID, text).with("claim", "tenant"));
             }
@@ -111,7 +113,7 @@ impl Resolver {
         let mut management = self.peers.management(Identity::service());
         match management.resolve_credential(request).await {
             Ok(response) => read(response.into_inner()).map(|caller| Answer::Known(Arc::new(caller))),
-            Err(status) => judge(&status).map(|()| Answer::Unknown),
+            Err(status) => judge(&status).map(Answer::Refused),
         }
     }
 
@@ -124,18 +126,17 @@ impl Resolver {
                 // Management answers about the tenant that was named; another one would be let in.
                 if record.id == tenant { Ok(Answer::Known(Arc::new(record))) } else { Err(Failure::internal()) }
             }
-            Err(status) => judge(&status).map(|()| Answer::Unknown),
+            Err(status) => judge(&status).map(Answer::Refused),
         }
     }
 }
 
-/// Tells an answer of management that says no from one that says nothing.
-fn judge(status: &Status) -> Result<(), Failure> {
+/// Tells why management says no; fails when it says nothing.
+fn judge(status: &Status) -> Result<&'static Reason, Failure> {
+    let reason = Failure::from_status(status).reason();
     match status.code() {
-        Code::Unauthenticated | Code::NotFound | Code::InvalidArgument
-            if Failure::from_status(status).reason() != &reason::IDENTITY_FORGED =>
-        {
-            Ok(())
+        Code::Unauthenticated | Code::NotFound | Code::InvalidArgument if reason != &reason::IDENTITY_FORGED => {
+            Ok(reason)
         }
         code => {
             tracing::warn!(?code, "management does not resolve credentials");
@@ -173,7 +174,8 @@ fn bearer(value: &str) -> Option<&str> {
 
 fn read(response: ResolveCredentialResponse) -> Result<Caller, Failure> {
     let tenant = response.tenant.map(read_tenant).transpose()?;
-    Ok(Caller { tenant, scopes: Scopes::parse(response.scopes), ..Caller::default() })
+    let expires_at = response.expires_at.map(action::time::from_proto);
+    Ok(Caller { tenant, scopes: Scopes::parse(response.scopes), expires_at, ..Caller::default() })
 }
 
 fn read_tenant(tenant: wire::Tenant) -> Result<Tenant, Failure> {
@@ -202,7 +204,7 @@ impl<K, T> Expiry<K, Answer<T>> for Lifetime {
     fn expire_after_create(&self, _: &K, answer: &Answer<T>, _: Instant) -> Option<Duration> {
         Some(match answer {
             Answer::Known(_) => self.positive,
-            Answer::Unknown => self.negative,
+            Answer::Refused(_) => self.negative,
         })
     }
 }

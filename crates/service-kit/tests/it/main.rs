@@ -18,6 +18,7 @@ mod queue_refusals;
 mod reflection;
 mod settings;
 mod tasks;
+mod tokens;
 mod work_endings;
 mod work_python;
 mod work_stream;

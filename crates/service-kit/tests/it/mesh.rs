@@ -6,7 +6,7 @@ use std::time::Duration;
 use action::Domain;
 use proto::management::v1::management_service_client::ManagementServiceClient;
 use proto::management::v1::management_service_server::ManagementServiceServer;
-use service_kit::identity::ResolverConfig;
+use service_kit::identity::{JwtConfig, ResolverConfig};
 use service_kit::{AdmissionConfig, Error, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,7 @@ impl Mesh {
         let peers = PeersConfig::all_at(grpc);
         let mut config = KitConfig::new("test", &redis.url(), folder.path().to_owned(), key, peers);
         config.resolver = ResolverConfig { positive: ms(300), negative: ms(100), capacity: 100 };
+        config.jwt = tokens();
         config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), negative: ms(100) };
         adjust(&mut config);
         let kit = Kit::start(config).await.unwrap();
@@ -71,6 +72,12 @@ impl Mesh {
         let response = http_client().build().unwrap().get(format!("http://{}{path}", self.admin)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
+}
+
+/// Which tokens are accepted.
+pub(crate) fn tokens() -> JwtConfig {
+    let secret = Secret::new("a secret that nobody guesses in a hurry");
+    JwtConfig { leeway: ms(0), ..JwtConfig::with_secret(secret, "issuer", "nooble") }
 }
 
 /// Starts to build a client that speaks plain HTTP.

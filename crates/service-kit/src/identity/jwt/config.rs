@@ -71,6 +71,13 @@ impl JwtConfig {
         Self { secret: Some(secret), issuer, audience, ..Self::default() }
     }
 
+    /// Accepts tokens of a secret that the product made for itself; issuer and audience are `nooble` unless they are set.
+    #[must_use]
+    pub fn with_own_secret(self, secret: Secret) -> Self {
+        let own = || Some("nooble".to_owned());
+        Self { secret: Some(secret), issuer: self.issuer.or_else(own), audience: self.audience.or_else(own), ..self }
+    }
+
     /// Tells whether any key is configured.
     pub fn has_key(&self) -> bool {
         self.secret.is_some() || self.jwks_url.is_some()
