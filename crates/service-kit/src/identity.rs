@@ -6,6 +6,7 @@ mod credential;
 mod jwt;
 mod key;
 mod layer;
+mod memory;
 mod renewal;
 mod scope;
 mod signer;

@@ -13,7 +13,7 @@ use session::Sessions;
 use crate::config::Settings;
 use crate::identity::{JwtConfig, NoClient, PROOF, ResolverConfig, Tokens};
 use crate::queue_service::SILENCE;
-use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
+use crate::{Admission, AdmissionConfig, Changes, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
 /// A key that can be guessed lets everybody in.
 const SHORTEST_KEY: usize = 32;
@@ -184,6 +184,8 @@ pub struct Kit {
     pub peers: Peers,
     /// Whether a caller may.
     pub admission: Admission,
+    /// What has changed in management.
+    pub changes: Changes,
     /// Signs and verifies identities between services.
     pub signer: Signer,
     /// Tells whom a credential from outside belongs to.
@@ -217,10 +219,11 @@ impl Kit {
         let quota = Quota::new(redis.clone(), Arc::clone(&tiers));
         let peers = Peers::new(&config.service, signer.clone(), &config.peers);
         let tasks = Tasks::default();
+        let changes = Changes::start(redis.clone(), config.admission.keep, &tasks);
         let tokens = Tokens::new(&config.jwt, &tasks)?;
         Ok(Self {
-            admission: Admission::new(quota.clone(), &peers, &config.admission),
-            resolver: Resolver::new(peers.clone(), tokens, &config.resolver),
+            admission: Admission::new(quota.clone(), &peers, &changes, &redis, &config.admission),
+            resolver: Resolver::new(peers.clone(), tokens, changes.clone(), &config.resolver),
             service: config.service.into(),
             proof: config.proof,
             silence: config.silence,
@@ -228,6 +231,7 @@ impl Kit {
             data_dir: config.data_dir,
             health: Health::default(),
             tasks,
+            changes,
             redis,
             queue,
             sessions,

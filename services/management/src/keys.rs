@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use action::time;
 use proto::management::v1 as wire;
+use service_kit::Change;
 use service_kit::identity::{Scope, Scopes};
 use store::Page;
 
@@ -32,6 +33,7 @@ impl Management {
         let key = ApiKey::generate();
         let stored = table::insert(&mut transaction, &key, &new, &self.pepper).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Key).await;
         tracing::info!(key_id = key.id(), tenant_id = stored.tenant_id, scopes = stored.scopes, "key made");
         Ok(wire::CreateApiKeyResponse { key: Some(stored.into_wire()), secret: key.secret().expose().to_owned() })
     }
@@ -39,6 +41,7 @@ impl Management {
     /// Revokes a key from now on; revoking it again changes nothing.
     pub async fn revoke_api_key(&self, request: &wire::RevokeApiKeyRequest) -> Result<wire::ApiKey, Error> {
         let revoked = table::revoke(self.database.write(), &request.key_id).await?;
+        self.changes.announce(Change::Key).await;
         tracing::info!(key_id = revoked.key_id, "key revoked");
         Ok(revoked.into_wire())
     }
@@ -71,6 +74,7 @@ impl Management {
         let ends = old.expires_at.map_or(ends, |end| end.min(ends));
         let replaced = table::replace(&mut transaction, &old.key_id, key.id(), ends).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Key).await;
         tracing::info!(key_id = replaced.key_id, replaced_by = key.id(), overlap_ms = overlap, "key replaced");
         Ok(wire::RotateApiKeyResponse {
             key: Some(made.into_wire()),

@@ -2,13 +2,11 @@
 //! says is remembered for seconds.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use action::TenantId;
 use fault::{Failure, Reason, reason};
 use http::{HeaderMap, header};
-use moka::Expiry;
-use moka::future::Cache;
 use proto::management::v1 as wire;
 use proto::management::v1::{GetTenantRequest, ResolveCredentialRequest, ResolveCredentialResponse};
 use sha2::{Digest as _, Sha256};
@@ -16,8 +14,9 @@ use tonic::{Code, Status};
 
 use super::caller::expired;
 use super::jwt::{self, Proof, Tokens};
+use super::memory::{Answer, Memory};
 use super::{Caller, Identity, Scopes, Tenant};
-use crate::Peers;
+use crate::{Changes, Peers};
 
 /// Longer ones are none of ours.
 const LONGEST: usize = jwt::LONGEST;
@@ -25,8 +24,10 @@ const LONGEST: usize = jwt::LONGEST;
 /// How long an answer of management is remembered.
 #[derive(Clone, Debug)]
 pub struct ResolverConfig {
-    /// Time for which a good credential stays good after it was revoked.
+    /// Time for which a good credential stays good after it was revoked, while changes are not heard of.
     pub positive: Duration,
+    /// The same while changes are heard of ([`Changes::connected`]): then a revoked credential is refused at once.
+    pub held: Duration,
     /// Time for which an unknown credential stays unknown after it was made.
     pub negative: Duration,
     /// Most credentials that are remembered.
@@ -35,7 +36,12 @@ pub struct ResolverConfig {
 
 impl Default for ResolverConfig {
     fn default() -> Self {
-        Self { positive: Duration::from_secs(5), negative: Duration::from_secs(1), capacity: 10_000 }
+        Self {
+            positive: Duration::from_secs(5),
+            held: Duration::from_mins(1),
+            negative: Duration::from_secs(1),
+            capacity: 10_000,
+        }
     }
 }
 
@@ -48,23 +54,16 @@ impl Default for ResolverConfig {
 pub struct Resolver {
     peers: Peers,
     tokens: Tokens,
-    known: Cache<[u8; 32], Answer<Caller>>,
-    tenants: Cache<TenantId, Answer<Tenant>>,
-}
-
-#[derive(Clone)]
-enum Answer<T> {
-    Known(Arc<T>),
-    Refused(&'static Reason),
+    changes: Changes,
+    known: Memory<[u8; 32], Caller>,
+    tenants: Memory<TenantId, Tenant>,
 }
 
 impl Resolver {
     /// Makes a resolver that asks management through `peers` and checks tokens with `tokens`.
-    pub fn new(peers: Peers, tokens: Tokens, config: &ResolverConfig) -> Self {
-        let lifetime = || Lifetime { positive: config.positive, negative: config.negative };
-        let known = Cache::builder().max_capacity(config.capacity).expire_after(lifetime()).build();
-        let tenants = Cache::builder().max_capacity(config.capacity).expire_after(lifetime()).build();
-        Self { peers, tokens, known, tenants }
+    pub fn new(peers: Peers, tokens: Tokens, changes: Changes, config: &ResolverConfig) -> Self {
+        let (known, tenants) = (Memory::new(&changes, config), Memory::new(&changes, config));
+        Self { peers, tokens, changes, known, tenants }
     }
 
     /// Returns whom a credential belongs to. Fails with `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED`, `TIER_MISMATCH` for a
@@ -77,24 +76,26 @@ impl Resolver {
             return self.token(self.tokens.verify(credential).await?).await;
         }
         let key: [u8; 32] = Sha256::digest(credential.as_bytes()).into();
-        match self.known.try_get_with(key, self.ask(credential)).await {
+        let stamp = || self.changes.stamp_of_keys();
+        match self.known.get(key, stamp, || self.ask(credential)).await {
             Ok(Answer::Known(caller)) => caller.in_force(SystemTime::now()).map(|()| Caller::clone(&caller)),
             Ok(Answer::Refused(reason)) if reason == &reason::CREDENTIAL_EXPIRED => Err(expired()),
             Ok(Answer::Refused(_)) => Err(refused()),
-            Err(failure) => Err(Failure::clone(&failure)),
+            Err(failure) => Err(failure),
         }
     }
 
     /// Returns who presents a token, as the record of its tenant says.
     async fn token(&self, proof: Proof) -> Result<Caller, Failure> {
-        let asking = self.ask_tenant(proof.tenant.clone());
-        let tenant = match self.tenants.try_get_with(proof.tenant, asking).await {
+        let stamp = || self.changes.stamp_of(&proof.tenant);
+        let asking = || self.ask_tenant(proof.tenant.clone());
+        let tenant = match self.tenants.get(proof.tenant.clone(), stamp, asking).await {
             Ok(Answer::Known(tenant)) => Tenant::clone(&tenant),
             Ok(Answer::Refused(_)) => {
                 let text = "the token's tenant does not exist";
                 return Err(Failure::new(&reason::CREDENTIAL_INVALID, text).with("claim", "tenant"));
             }
-            Err(failure) => return Err(Failure::clone(&failure)),
+            Err(failure) => return Err(failure),
         };
         let caller = Caller {
             tenant: Some(tenant),
@@ -147,7 +148,7 @@ fn judge(status: &Status) -> Result<&'static Reason, Failure> {
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resolver").field("remembered", &self.known.entry_count()).finish_non_exhaustive()
+        f.debug_struct("Resolver").finish_non_exhaustive()
     }
 }
 
@@ -192,19 +193,4 @@ fn refused() -> Failure {
 fn away() -> Failure {
     Failure::new(&reason::UNAVAILABLE, "credentials cannot be checked at the moment")
         .retry_after(Duration::from_secs(1))
-}
-
-/// Good answers are kept longer than bad ones.
-struct Lifetime {
-    positive: Duration,
-    negative: Duration,
-}
-
-impl<K, T> Expiry<K, Answer<T>> for Lifetime {
-    fn expire_after_create(&self, _: &K, answer: &Answer<T>, _: Instant) -> Option<Duration> {
-        Some(match answer {
-            Answer::Known(_) => self.positive,
-            Answer::Refused(_) => self.negative,
-        })
-    }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod changes;
 mod credentials;
 mod deadlines;
 mod drain;

@@ -24,6 +24,10 @@ pub(crate) struct Management {
     pub(crate) pause: Arc<Mutex<Duration>>,
     /// Whether the agent `agent-1` is active.
     pub(crate) inactive: Arc<AtomicBool>,
+    /// Agents that exist beside `agent-1` and `agent-2`.
+    pub(crate) more: Arc<Mutex<Vec<String>>>,
+    /// Whether no key is known any more, and the tenant is suspended.
+    pub(crate) revoked: Arc<AtomicBool>,
     /// Whether everything is answered with UNAVAILABLE.
     pub(crate) away: Arc<AtomicBool>,
     /// The last caller.
@@ -65,6 +69,9 @@ impl ManagementService for Management {
         self.resolved.fetch_add(1, Ordering::Relaxed);
         self.enter(&request).await?.inside()?;
         let credential = request.into_inner().credential;
+        if self.revoked.load(Ordering::Relaxed) {
+            return Err(Failure::new(&reason::CREDENTIAL_INVALID, "revoked").into());
+        }
         let worker = vec![Scope::Worker(Domain::Embedding), Scope::Worker(Domain::Query)];
         let (tenant, scopes) = match credential.as_str() {
             "nbl_tenant_key" | "nbl_short_key" => (Some(tenant()), vec![Scope::Tenant]),
@@ -93,7 +100,7 @@ impl ManagementService for Management {
         let tenant = match request.get_ref().tenant_id.as_str() {
             "gone-1" => return Err(Failure::new(&reason::NOT_FOUND, "unknown").into()),
             "asleep-1" => wire::Tenant { tenant_id: "asleep-1".to_owned(), is_active: false, ..tenant() },
-            _ => tenant(),
+            _ => wire::Tenant { is_active: !self.revoked.load(Ordering::Relaxed), ..tenant() },
         };
         Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
     }
@@ -108,11 +115,13 @@ impl ManagementService for Management {
         let minimum_tier = match agent_id.as_str() {
             "agent-1" => action::Tier::Free,
             "agent-2" => action::Tier::Enterprise,
+            other if self.more.lock().unwrap().iter().any(|agent| agent == other) => action::Tier::Free,
             _ => return Err(Failure::new(&reason::AGENT_NOT_FOUND, "unknown").into()),
         };
+        let system_prompt = "a long text ".repeat(1000);
         let is_active = !self.inactive.load(Ordering::Relaxed);
         let minimum_tier = minimum_tier.to_proto().into();
-        let agent = wire::Agent { agent_id, is_active, minimum_tier, ..Default::default() };
+        let agent = wire::Agent { agent_id, is_active, minimum_tier, system_prompt, ..Default::default() };
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
     }
 

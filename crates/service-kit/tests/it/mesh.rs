@@ -19,6 +19,8 @@ pub(crate) const MANAGEMENT: &str = "nooble.management.v1.ManagementService";
 pub(crate) struct Mesh {
     pub(crate) redis: testkit::Redis,
     pub(crate) kit: Kit,
+    /// What the kit was started with, to start another one beside it.
+    pub(crate) config: KitConfig,
     pub(crate) management: Management,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -45,17 +47,19 @@ impl Mesh {
         let key = Secret::new("the key of the mesh");
         let peers = PeersConfig::all_at(grpc);
         let mut config = KitConfig::new("test", &redis.url(), folder.path().to_owned(), key, peers);
-        config.resolver = ResolverConfig { positive: ms(300), negative: ms(100), capacity: 100 };
+        config.resolver = ResolverConfig { positive: ms(300), held: ms(300), negative: ms(100), capacity: 100 };
         config.jwt = tokens();
-        config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), negative: ms(100) };
+        config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), held: ms(200), negative: ms(100) };
         adjust(&mut config);
-        let kit = Kit::start(config).await.unwrap();
+        let kit = Kit::start(config.clone()).await.unwrap();
+        // From then on nothing that is remembered is doubted for other reasons than a test's.
+        testkit::eventually(Duration::from_secs(10), || async { kit.changes.connected() }).await;
         let management = Management::default();
         let service = Service::new(Domain::Management).serve(ManagementServiceServer::new(management.clone()));
         let stop = CancellationToken::new();
         let (running, ending) = (kit.clone(), stop.clone());
         let host = tokio::spawn(async move { host.serve(service).until(&running, ending.cancelled()).await });
-        Self { redis, kit, management, grpc, admin, stop, host, _folder: folder }
+        Self { redis, kit, config, management, grpc, admin, stop, host, _folder: folder }
     }
 
     /// Connects as an outsider does.

@@ -91,10 +91,9 @@ async fn a_credential_is_refused_from_its_end_on_although_its_answer_is_remember
         config.resolver.positive = Duration::from_mins(1);
     })
     .await;
-    let end = SystemTime::now() + ms(1500);
-    *mesh.management.key_ends.lock().unwrap() = Some(end);
     let short = token(&Grant { ttl: Duration::from_secs(2), ..grant("acme-1") });
     for credential in [short.as_str(), "nbl_short_key"] {
+        *mesh.management.key_ends.lock().unwrap() = Some(SystemTime::now() + ms(1500));
         let bearer = format!("Bearer {credential}");
         let call = async || {
             let asking = request(GetTenantRequest::default(), &[("authorization", &bearer)]);

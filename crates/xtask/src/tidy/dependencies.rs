@@ -31,7 +31,7 @@ const TOP: &[&str] = &["nooble", "bench", "e2e"];
 
 /// Outside crates that only some of ours may know.
 const WARDENS: &[(&str, &[&str])] = &[
-    ("redis", &["broker", "queue", "quota", "session"]),
+    ("redis", &["broker", "queue", "quota", "service-kit", "session"]),
     ("sqlx", &["store", "management", "conversation", "query", "ingestion"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),

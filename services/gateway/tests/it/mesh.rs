@@ -59,9 +59,9 @@ impl Mesh {
         for service in ["nooble", "orchestrator", "orchestrator", "gateway"] {
             let key = Secret::new("the key of the mesh");
             let mut config = KitConfig::new(service, &redis.url(), folder.path().to_owned(), key, peers.clone());
-            config.resolver = ResolverConfig { positive: ms(200), negative: ms(100), capacity: 100 };
+            config.resolver = ResolverConfig { positive: ms(200), held: ms(200), negative: ms(100), capacity: 100 };
             config.jwt = tokens();
-            config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), negative: ms(100) };
+            config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), held: ms(200), negative: ms(100) };
             kits.push(Kit::start(config).await.unwrap());
         }
         let management = Management::default();
