@@ -71,10 +71,9 @@ pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Bod
 
 /// Checks that the tenant may use what the headers name.
 async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<(), Failure> {
-    let granted = edge.admission.access_agent(caller, &asked.agent).await;
-    granted.map_err(|failure| named(failure, name::AGENT))?;
+    edge.grant_agent(caller, &asked.agent).await.map_err(|failure| named(failure, name::AGENT))?;
     if let Some(collection) = &asked.collection {
-        let granted = edge.admission.access_collection(caller, collection).await;
+        let granted = edge.grant_collection(caller, collection).await;
         granted.map_err(|failure| named(failure, name::COLLECTION))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use http::HeaderMap;
 use service_kit::{Admission, Caller, Kit, Peers, Resolver, Tasks};
@@ -69,6 +70,22 @@ impl Edge {
         let caller = self.resolver.resolve(credential.expose()).await?;
         caller.tenant()?;
         Ok(caller)
+    }
+
+    /// Checks that a caller may use an agent. Where access is not validated, a limited credential is kept to its agents still.
+    pub(crate) async fn grant_agent(&self, caller: &Caller, agent: &AgentId) -> Result<(), Failure> {
+        if !self.config.enable_access_validation {
+            return caller.assert_agent(agent);
+        }
+        self.admission.access_agent(caller, agent).await.map(|_| ())
+    }
+
+    /// Checks that a caller may use a collection, where access is validated.
+    pub(crate) async fn grant_collection(&self, caller: &Caller, collection: &CollectionId) -> Result<(), Failure> {
+        if !self.config.enable_access_validation {
+            return Ok(());
+        }
+        self.admission.access_collection(caller, collection).await.map(|_| ())
     }
 
     /// Returns how much of a JSON body is read.

@@ -117,7 +117,7 @@ impl<T: Thing> Access<T> {
     }
 
     async fn asked(&self, identity: &Identity, key: &Key) -> Result<Answer<T>, Failure> {
-        let asking = self.ask(identity.clone(), key.clone());
+        let asking = Box::pin(self.ask(identity.clone(), key.clone()));
         self.fresh.try_get_with(key.clone(), asking).await.map_err(|failure| Failure::clone(&failure))
     }
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
 
 use super::caller::expired;
-use super::jwt::{self, Proof, Tokens};
+use super::jwt::{self, Tokens};
 use super::memory::{Answer, Memory};
 use super::{Caller, Identity, Scopes, Tenant};
 use crate::{Changes, Peers};
@@ -73,11 +73,12 @@ impl Resolver {
             return Err(refused());
         }
         if jwt::is_token(credential) {
-            return self.token(self.tokens.verify(credential).await?).await;
+            // Fetching an issuer's keys takes much room, which other callers need not carry along.
+            return Box::pin(self.token(credential)).await;
         }
         let key: [u8; 32] = Sha256::digest(credential.as_bytes()).into();
         let stamp = || self.changes.stamp_of_keys();
-        match self.known.get(key, stamp, || self.ask(credential)).await {
+        match self.known.get(key, stamp, || Box::pin(self.ask(credential))).await {
             Ok(Answer::Known(caller)) => caller.in_force(SystemTime::now()).map(|()| Caller::clone(&caller)),
             Ok(Answer::Refused(reason)) if reason == &reason::CREDENTIAL_EXPIRED => Err(expired()),
             Ok(Answer::Refused(_)) => Err(refused()),
@@ -86,7 +87,8 @@ impl Resolver {
     }
 
     /// Returns who presents a token, as the record of its tenant says.
-    async fn token(&self, proof: Proof) -> Result<Caller, Failure> {
+    async fn token(&self, token: &str) -> Result<Caller, Failure> {
+        let proof = self.tokens.verify(token).await?;
         let stamp = || self.changes.stamp_of(&proof.tenant);
         let asking = || self.ask_tenant(proof.tenant.clone());
         let tenant = match self.tenants.get(proof.tenant.clone(), stamp, asking).await {
@@ -123,7 +125,7 @@ impl Resolver {
         let mut management = self.peers.management(Identity::service());
         match management.get_tenant(request).await {
             Ok(response) => {
-                let record = read_tenant(response.into_inner().tenant.unwrap_or_default())?;
+                let record = read_tenant(&response.into_inner().tenant.unwrap_or_default())?;
                 // Management answers about the tenant that was named; another one would be let in.
                 if record.id == tenant { Ok(Answer::Known(Arc::new(record))) } else { Err(Failure::internal()) }
             }
@@ -174,12 +176,12 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 fn read(response: ResolveCredentialResponse) -> Result<Caller, Failure> {
-    let tenant = response.tenant.map(read_tenant).transpose()?;
+    let tenant = response.tenant.as_ref().map(read_tenant).transpose()?;
     let expires_at = response.expires_at.map(action::time::from_proto);
     Ok(Caller { tenant, scopes: Scopes::parse(response.scopes), expires_at, ..Caller::default() })
 }
 
-fn read_tenant(tenant: wire::Tenant) -> Result<Tenant, Failure> {
+fn read_tenant(tenant: &wire::Tenant) -> Result<Tenant, Failure> {
     let malformed = |_| Failure::internal();
     let id = tenant.tenant_id.parse().map_err(malformed)?;
     let tier = action::Tier::from_proto(tenant.tier).map_err(malformed)?;

@@ -52,7 +52,7 @@ impl Wanted {
         self.asserted.agree(caller)?;
         caller.assert_user(self.user.clone(), name::USER)?;
         if let Some(agent) = &self.agent {
-            edge.admission.access_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
+            edge.grant_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
         }
         Ok(proved)
     }

@@ -146,3 +146,24 @@ async fn a_socket_ends_with_its_token_and_goes_on_with_a_new_one() {
     renewed.expect("pong").await;
     eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 1 }).await;
 }
+
+#[tokio::test]
+async fn without_access_validation_everything_else_is_still_checked() {
+    let mesh = Mesh::with(gateway::Config { enable_access_validation: false, ..quick() }).await;
+    let elsewhere = |credential: &str| {
+        let request =
+            mesh.request(Method::POST, "/api/chat/send").header("authorization", format!("Bearer {credential}"));
+        let request = request.header("x-tenant-id", "pro-1").header("x-tenant-tier", "professional");
+        let request = request.header("x-agent-id", "agent-unknown").header("x-session-id", "session-1");
+        request.json(&json!({ "message": "hello" }))
+    };
+    assert_eq!(answer(elsewhere("nbl_pro-1_key")).await.status, 200);
+    let unknown = format!("{PATH}&agent_id=agent-unknown");
+    let mut socket = Socket::upgrade(&mesh, &unknown, &[("x-api-key", "nbl_pro-1_key")]).await.unwrap();
+    socket.expect("connection_ack").await;
+    let agents = Some(["agent-pro-1".parse().unwrap()].into());
+    let limited = token(&Grant { agents, ..grant("pro-1") });
+    answer(elsewhere(&limited)).await.problem(403, "ACCESS_DENIED", Some("X-Agent-ID"));
+    assert_eq!(answer(chat(&mesh, &limited)).await.status, 200);
+    answer(elsewhere("nbl_other-1_key")).await.problem(403, "TENANT_MISMATCH", Some("X-Tenant-ID"));
+}

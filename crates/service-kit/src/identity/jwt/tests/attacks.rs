@@ -10,10 +10,10 @@ use super::{ISSUER, SECRET, check, claims, encode, good, in_seconds, says, signe
 type Attack = (&'static str, String, &'static str);
 
 fn headers() -> Vec<Attack> {
-    let with = |header: serde_json::Value| signed(&header, &claims(json!({})));
-    let plain = encode(claims(json!({})).to_string());
+    let with = |header: serde_json::Value| signed(&header, &claims(&json!({})));
+    let plain = encode(claims(&json!({})).to_string());
     let none = encode(r#"{"alg":"none"}"#);
-    let body = claims(json!({})).to_string();
+    let body = claims(&json!({})).to_string();
     vec![
         ("none", format!("{none}.{plain}."), "it is not signed"),
         ("none with a signature", with(json!({ "alg": "none" })), "not the algorithm of its key"),
@@ -34,12 +34,12 @@ fn headers() -> Vec<Attack> {
 
 fn bodies() -> Vec<Attack> {
     let header = r#"{"alg":"HS256"}"#;
-    let body = claims(json!({})).to_string();
+    let body = claims(&json!({})).to_string();
     let twice = body.replacen('{', r#"{"tenant":"other-1","#, 1);
     let good = good();
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (head, _) = signed.split_once('.').unwrap();
-    let raised = encode(claims(json!({ "tenant": "other-1" })).to_string());
+    let raised = encode(claims(&json!({ "tenant": "other-1" })).to_string());
     let mut flipped = signature.as_bytes().to_vec();
     flipped[10] = if flipped[10] == b'A' { b'B' } else { b'A' };
     let flipped = String::from_utf8(flipped).unwrap();
@@ -64,7 +64,7 @@ fn bodies() -> Vec<Attack> {
         ("deep claims", signed_text(header, &"[".repeat(4000), SECRET), "no JSON object"),
         (
             "an oversized token",
-            signed_text(header, &claims(json!({ "x": "x".repeat(8192) })).to_string(), SECRET),
+            signed_text(header, &claims(&json!({ "x": "x".repeat(8192) })).to_string(), SECRET),
             "8 KiB",
         ),
         ("two segments", signed.to_owned(), ""),
@@ -97,10 +97,10 @@ async fn a_key_that_a_token_brings_along_is_never_used() {
         json!({ "alg": "HS256", "kid": "../../../dev/null" }),
         json!({ "alg": "HS256", "kid": "' UNION SELECT 'key' --" }),
     ] {
-        let token = signed_text(&header.to_string(), &claims(json!({})).to_string(), theirs);
+        let token = signed_text(&header.to_string(), &claims(&json!({})).to_string(), theirs);
         assert_eq!(check(&token).await, Err(Error::Signature), "{header}");
         // Beside the right signature they change nothing.
-        assert!(check(&signed(&header, &claims(json!({})))).await.is_ok(), "{header}");
+        assert!(check(&signed(&header, &claims(&json!({})))).await.is_ok(), "{header}");
     }
 }
 

@@ -53,7 +53,7 @@ async fn a_token_grants_to_act_as_its_tenant_and_never_more() {
 
 #[tokio::test]
 async fn a_token_ends_with_its_time_and_the_leeway() {
-    let (checker, token) = (tokens(&config()), signed(&json!({ "alg": "HS256" }), &super::claims(json!({}))));
+    let (checker, token) = (tokens(&config()), signed(&json!({ "alg": "HS256" }), &super::claims(&json!({}))));
     let now = SystemTime::now();
     let proof = checker.verify_at(&token, now).await.unwrap();
     let left = proof.expires_at.duration_since(now).unwrap();

@@ -52,7 +52,7 @@ impl Keys {
     /// A token of the key `kid`, which says that it is of an algorithm.
     fn token(&self, kid: &str, key: &str, says: &str) -> String {
         let header = json!({ "alg": says, "kid": kid });
-        let signed = format!("{}.{}", encode(header.to_string()), encode(claims(json!({})).to_string()));
+        let signed = format!("{}.{}", encode(header.to_string()), encode(claims(&json!({})).to_string()));
         format!("{signed}.{}", encode(self.sign(key, &signed)))
     }
 
@@ -165,7 +165,7 @@ async fn a_public_key_is_no_secret_and_a_published_secret_is_no_key() {
         secret: Some(crate::Secret::new(SECRET)),
         ..config(&issuer.serve(set.clone()).await, JwksConfig::default())
     };
-    let body = claims(json!({})).to_string();
+    let body = claims(&json!({})).to_string();
     for checker in [tokens(&both), tokens(&JwtConfig { secret: None, ..both.clone() })] {
         // HS256 with what everybody can fetch.
         let public = set["keys"][0]["n"].as_str().unwrap();
