@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::Tasks;
 use announce::Pending;
-pub(crate) use announce::version_key;
+pub(crate) use announce::{VERSION_OF_ALL, version_key};
 pub use change::Change;
 use stamps::Stamps;
 

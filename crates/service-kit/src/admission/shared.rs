@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use action::TenantId;
 use prost::Message;
 
-use crate::changes::version_key;
+use crate::changes::{VERSION_OF_ALL, version_key};
 
 /// Written before every value; another number means another layout.
 const LAYOUT: &str = "1";
@@ -34,8 +34,12 @@ pub(super) struct Known<T> {
     /// The thing, and how long it may still be relied on.
     pub(super) thing: Option<(T, Duration)>,
     /// Version of the tenant's things, to be written beside an answer.
-    pub(super) version: u64,
+    pub(super) version: Version,
 }
+
+/// Version of a tenant's things: a number of the tenant and one of everybody, 0 while there was no change lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version(u64, u64);
 
 impl Shared {
     pub(super) fn new(redis: broker::Redis, keep: Duration) -> Self {
@@ -47,17 +51,18 @@ impl Shared {
         let key = key(tenant, kind, id);
         let mut asking = redis::pipe();
         asking.cmd("GET").arg(&key).cmd("PTTL").arg(&key).cmd("GET").arg(version_key(tenant));
-        let answer = self.redis.pipeline::<(Option<Vec<u8>>, i64, Option<u64>)>(&asking);
-        let (value, left, version) = self.within(answer).await?;
-        let version = version.unwrap_or_default();
+        asking.cmd("GET").arg(VERSION_OF_ALL);
+        let answer = self.redis.pipeline::<(Option<Vec<u8>>, i64, Option<u64>, Option<u64>)>(&asking);
+        let (value, left, of_tenant, of_all) = self.within(answer).await?;
+        let version = Version(of_tenant.unwrap_or_default(), of_all.unwrap_or_default());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(self.keep);
         let thing = value.and_then(|value| read(&value, version)).filter(|_| !left.is_zero());
         Some(Known { thing: thing.map(|thing| (thing, left)), version })
     }
 
     /// Remembers a granted access under the version that was read before management was asked.
-    pub(super) async fn put<T: Message>(&self, tenant: &TenantId, kind: &str, id: &str, thing: &T, version: u64) {
-        let mut value = format!("{LAYOUT} {version} ").into_bytes();
+    pub(super) async fn put<T: Message>(&self, tenant: &TenantId, kind: &str, id: &str, thing: &T, version: Version) {
+        let mut value = format!("{LAYOUT} {}.{} ", version.0, version.1).into_bytes();
         value.extend(thing.encode_to_vec());
         if value.len() > LONGEST {
             return;
@@ -94,10 +99,11 @@ fn key(tenant: &TenantId, kind: &str, id: &str) -> String {
     format!("access:{{{tenant}}}:{kind}:{id}")
 }
 
-fn read<T: Message + Default>(value: &[u8], version: u64) -> Option<T> {
+fn read<T: Message + Default>(value: &[u8], version: Version) -> Option<T> {
     let mut parts = value.splitn(3, |byte| *byte == b' ');
     let (layout, written, thing) = (parts.next()?, parts.next()?, parts.next()?);
-    let written: u64 = std::str::from_utf8(written).ok()?.parse().ok()?;
+    let (of_tenant, of_all) = std::str::from_utf8(written).ok()?.split_once('.')?;
+    let written = Version(of_tenant.parse().ok()?, of_all.parse().ok()?);
     if layout != LAYOUT.as_bytes() || written != version {
         return None;
     }
@@ -113,11 +119,12 @@ mod tests {
     #[test]
     fn a_value_of_another_layout_or_version_is_none() {
         let agent = Agent { agent_id: "agent-1".to_owned(), ..Agent::default() };
-        let value = [b"1 7 ".as_slice(), &agent.encode_to_vec()].concat();
-        assert_eq!(read(&value, 7), Some(agent));
-        assert_eq!(read::<Agent>(&value, 8), None);
-        for broken in [b"".as_slice(), b"1", b"1 7", b"2 7 ", b"1 x ", b"1 7 \xff\xff"] {
-            assert_eq!(read::<Agent>(broken, 7), None, "{broken:?}");
+        let value = [b"1 7.2 ".as_slice(), &agent.encode_to_vec()].concat();
+        assert_eq!(read(&value, Version(7, 2)), Some(agent));
+        assert_eq!(read::<Agent>(&value, Version(8, 2)), None);
+        assert_eq!(read::<Agent>(&value, Version(7, 3)), None);
+        for broken in [b"".as_slice(), b"1", b"1 7.2", b"2 7.2 ", b"1 x ", b"1 7 ", b"1 7.2 \xff\xff"] {
+            assert_eq!(read::<Agent>(broken, Version(7, 2)), None, "{broken:?}");
         }
     }
 }

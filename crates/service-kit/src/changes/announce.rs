@@ -95,8 +95,7 @@ impl Changes {
         let Some(redis) = self.inner.redis.as_ref().filter(|_| !changes.is_empty()) else { return Ok(()) };
         // What is remembered in Redis is void before anyone is told to look there again.
         let mut versions = redis::pipe();
-        for tenant in changes.iter().filter_map(tenant_of) {
-            let key = version_key(tenant);
+        for key in changes.iter().filter_map(version_of) {
             // A version that was forgotten must not come back while something is remembered under it.
             let ttl = u64::try_from(self.inner.keep.as_millis()).unwrap_or(u64::MAX / 4).saturating_mul(2) + 60_000;
             // A number that never comes again, unlike one that is counted up and forgotten.
@@ -118,12 +117,17 @@ impl Changes {
     }
 }
 
-fn tenant_of(change: &Change) -> Option<&TenantId> {
+/// Returns the key of the version that a change makes another one.
+fn version_of(change: &Change) -> Option<String> {
     match change {
-        Change::Thing(tenant) | Change::Tenant(tenant) => Some(tenant),
-        Change::Key | Change::Everything => None,
+        Change::Thing(tenant) | Change::Tenant(tenant) => Some(version_key(tenant)),
+        Change::Everything => Some(VERSION_OF_ALL.to_owned()),
+        Change::Key => None,
     }
 }
+
+/// Key of the version of everybody's things; absent while not everything has changed lately.
+pub(crate) const VERSION_OF_ALL: &str = "access:version";
 
 /// Key of the version of a tenant's things; absent while none has changed lately. The braces make the tenant's keys lie together in a cluster.
 pub(crate) fn version_key(tenant: &TenantId) -> String {

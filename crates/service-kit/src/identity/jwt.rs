@@ -73,7 +73,13 @@ impl Tokens {
             return Err(Error::Malformed("it is longer than 8 KiB"));
         }
         let compact = Compact::parse(token)?;
-        let key = self.key(compact.header.kid.as_deref()).await?;
+        let key = match self.key(compact.header.kid.as_deref()).await {
+            // Refused in any case; what is over is not told to come again, and does not keep a socket open.
+            Err(Error::Away) if claims::has_expired(&compact.claims()?, &self.0.config, now) => {
+                return Err(Error::Expired);
+            }
+            key => key?,
+        };
         key.verify(&compact.header.algorithm, compact.signed, &compact.signature)?;
         Proof::read(&compact.claims()?, &self.0.config, now)
     }

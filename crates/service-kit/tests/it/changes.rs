@@ -129,13 +129,19 @@ async fn what_one_process_learned_another_need_not_ask_for_nor_needs_management(
     for kit in [&mesh.kit, &other, &third] {
         eventually(SECOND, || async { refusal(kit, 1).await == Some("UNAVAILABLE") }).await;
     }
+    mesh.management.away.store(false, Ordering::Relaxed);
+    assert_eq!(refusal(&mesh.kit, 1).await, None);
+    mesh.management.away.store(true, Ordering::Relaxed);
+    assert_eq!(refusal(&other, 1).await, None, "it is known again");
+    mesh.kit.changes.announce(Change::Everything).await;
+    eventually(SECOND, || async { refusal(&other, 1).await == Some("UNAVAILABLE") }).await;
 }
 
 #[tokio::test]
 async fn what_stands_in_redis_and_makes_no_sense_is_asked_for_again() {
     let (mesh, other) = two().await;
     assert_eq!(refusal(&mesh.kit, 1).await, None);
-    for nonsense in ["", "nonsense", "1 0 \u{fffd}\u{fffd}", "2 0 x"] {
+    for nonsense in ["", "nonsense", "1 0.0 \u{fffd}\u{fffd}", "2 0.0 x"] {
         mesh.redis.command(&["SET", "access:{acme-1}:agent:agent-1", nonsense]);
         mesh.kit.changes.announce(Change::Everything).await;
         eventually(SECOND, || async { refusal(&other, 1).await.is_none() && asked(&mesh) > 1 }).await;

@@ -68,6 +68,12 @@ impl Proof {
     }
 }
 
+/// Tells whether the time of a token is over, by its own word.
+pub(super) fn has_expired(claims: &Members, config: &JwtConfig, now: SystemTime) -> bool {
+    let end = Claims(claims).time("exp").ok().flatten();
+    end.is_none_or(|end| end + config.leeway <= now)
+}
+
 fn missing(claim: &'static str) -> Error {
     wrong(claim, "is required")
 }

@@ -51,8 +51,12 @@ impl Keys {
 
     /// A token of the key `kid`, which says that it is of an algorithm.
     fn token(&self, kid: &str, key: &str, says: &str) -> String {
+        self.token_with(kid, key, says, &claims(&json!({})))
+    }
+
+    fn token_with(&self, kid: &str, key: &str, says: &str, claims: &Value) -> String {
         let header = json!({ "alg": says, "kid": kid });
-        let signed = format!("{}.{}", encode(header.to_string()), encode(claims(&json!({})).to_string()));
+        let signed = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
         format!("{signed}.{}", encode(self.sign(key, &signed)))
     }
 
@@ -270,4 +274,6 @@ async fn keys_that_cannot_be_fetched_let_nobody_in() {
     let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let checker = tokens(&config(&format!("http://{nowhere}/jwks"), JwksConfig::default()));
     assert_eq!(check(&checker, &token).await, Err(Error::Away));
+    let over = keys.token_with("ed", "EdDSA", "EdDSA", &claims(&json!({ "exp": super::in_seconds(-60) })));
+    assert_eq!(check(&checker, &over).await, Err(Error::Expired), "nobody is told to come again with it");
 }
