@@ -64,13 +64,16 @@ reasons! {
         "Queues are {domain}:{context_id}:{tier}; callbacks go to {domain}:{tenant_id}:callbacks of your own tenant.";
     /// No credential was sent.
     CREDENTIAL_REQUIRED = "credential-required", "Credential required", Unauthenticated, 401,
-        "Send `Authorization: Bearer <key>` or `X-API-Key: <key>`.";
+        "Send `Authorization: Bearer <key or token>` or `X-API-Key: <key>`.";
     /// The credential is malformed, unknown, expired or revoked.
     CREDENTIAL_INVALID = "credential-invalid", "Credential not accepted", Unauthenticated, 401,
-        "The key is unknown, expired or revoked; ask your administrator for a new one.";
+        "The key is unknown or revoked, or the token is not one of an accepted issuer; `detail` says what is wrong with a token.";
     /// Identity metadata was sent without a valid signature of the mesh.
     IDENTITY_FORGED = "identity-forged", "Identity not accepted", Unauthenticated, 401,
         "x-nooble-identity is reserved for calls between services; present your own key instead.";
+    /// The time of the credential is over.
+    CREDENTIAL_EXPIRED = "credential-expired", "Credential expired", Unauthenticated, 401,
+        "Get a new token from whoever issued this one, or a new key from your administrator.";
     /// What was asserted about the tenant is not what was proved.
     TENANT_MISMATCH = "tenant-mismatch", "Tenant mismatch", PermissionDenied, 403,
         "X-Tenant-ID must be the tenant that the credential belongs to.";

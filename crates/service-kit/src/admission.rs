@@ -1,6 +1,7 @@
 //! Whether a caller may: identity → assertions → access → limit, in one place for every entrance.
 
 mod access;
+mod shared;
 mod spend;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use proto::management::v1::{Agent, Collection};
 use quota::{Admitted, Quota, Receipt, UsageKind, Window};
 
 use crate::config::Settings;
-use crate::{Caller, Identity, Peers};
+use crate::{Caller, Changes, Identity, Peers};
 use access::Access;
 
 pub use spend::{NotAdmitted, Spend, estimate_tokens};
@@ -20,18 +21,25 @@ pub use spend::{NotAdmitted, Spend, estimate_tokens};
 /// How long answers of management are relied on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmissionConfig {
-    /// `ORCHESTRATOR_VALIDATION_CACHE_TTL`: how long a granted access stands while management cannot be asked.
+    /// `ORCHESTRATOR_VALIDATION_CACHE_TTL`: how long a granted access is remembered in Redis, and stands while management
+    /// cannot be asked.
     pub keep: Duration,
-    /// After which time a granted access is checked again when it is used. A deactivated agent stops answering after this
-    /// time at the latest, as long as management is there.
+    /// After which time a granted access is checked again when it is used while changes are not heard of.
     pub fresh: Duration,
-    /// How long a refused access stays refused.
+    /// The same while changes are heard of ([`Changes::connected`]): a deactivated agent stops answering at once then.
+    pub held: Duration,
+    /// How long a refused access stays refused, unless a change is heard of.
     pub negative: Duration,
 }
 
 impl Default for AdmissionConfig {
     fn default() -> Self {
-        Self { keep: Duration::from_mins(5), fresh: Duration::from_secs(5), negative: Duration::from_secs(2) }
+        Self {
+            keep: Duration::from_mins(5),
+            fresh: Duration::from_secs(5),
+            held: Duration::from_mins(1),
+            negative: Duration::from_secs(2),
+        }
     }
 }
 
@@ -52,9 +60,21 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Makes the component; access is asked of management through `peers`.
-    pub fn new(quota: Quota, peers: &Peers, config: &AdmissionConfig) -> Self {
-        Self { quota, agents: Access::new(peers.clone(), config), collections: Access::new(peers.clone(), config) }
+    /// Makes the component; access is asked of management through `peers` and remembered here and in Redis.
+    pub(crate) fn new(
+        quota: Quota,
+        peers: &Peers,
+        changes: &Changes,
+        redis: &broker::Redis,
+        config: &AdmissionConfig,
+    ) -> Self {
+        // Without a time to be kept for, nothing is kept.
+        let redis = Some(redis.clone()).filter(|_| !config.keep.is_zero());
+        Self {
+            quota,
+            agents: Access::new(peers.clone(), changes.clone(), redis.clone(), config),
+            collections: Access::new(peers.clone(), changes.clone(), redis, config),
+        }
     }
 
     /// Charges a request to the caller's tenant, unless it was charged where the call came in; then nothing is returned.
@@ -86,9 +106,12 @@ impl Admission {
     }
 
     /// Returns an agent that the tenant may use. Fails with `ACCESS_DENIED` when there is none of this id, when it is not
-    /// active or needs a higher tier; with `UNAVAILABLE` when it cannot be checked.
+    /// active or needs a higher tier, or when the credential is limited to others; with `UNAVAILABLE` when it cannot be
+    /// checked.
     pub async fn access_agent(&self, identity: impl Into<Identity>, agent: &AgentId) -> Result<Arc<Agent>, Failure> {
-        self.agents.get(identity.into(), agent.as_str()).await
+        let identity = identity.into();
+        identity.caller().assert_agent(agent)?;
+        self.agents.get(identity, agent.as_str()).await
     }
 
     /// Returns a collection that the tenant may use. Fails with `COLLECTION_NOT_FOUND`, or with `UNAVAILABLE` when it

@@ -70,13 +70,18 @@ pub struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Makes the root action of a new task. Fails with `INVALID_FIELD` or `INVALID_QUEUE_NAME`, naming the field.
+    /// Makes the root action of a new task. Fails with `INVALID_FIELD` or `INVALID_QUEUE_NAME`, naming the field; with
+    /// `ACCESS_DENIED` or `TENANT_MISMATCH` when the credential is limited to other agents or belongs to another user.
     pub fn action<C: Contract>(
         &self,
         context: ExecutionContext,
         payload: &C,
         terms: Terms<'_>,
     ) -> Result<Action, Failure> {
+        for agent in context.primary_agent.iter().chain(&context.agents) {
+            self.caller.assert_agent(agent)?;
+        }
+        let terms = Terms { user: self.caller.assert_user(terms.user, "user_id")?, ..terms };
         let mut action = Action::root(self.tenant.clone(), self.tier, context, payload);
         if let Some(task) = terms.task {
             // Charged under this id where the call came in; whoever comes from outside cannot choose one.

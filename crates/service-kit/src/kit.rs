@@ -12,9 +12,9 @@ use session::Sessions;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
-use crate::identity::{PROOF, ResolverConfig};
+use crate::identity::{JwtConfig, NoClient, PROOF, ResolverConfig, Tokens};
 use crate::queue_service::SILENCE;
-use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
+use crate::{Admission, AdmissionConfig, Changes, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
 
 /// How often usage is written about which nothing was decided.
 const METER: Duration = Duration::from_secs(1);
@@ -47,6 +47,8 @@ pub struct KitConfig {
     pub admission: AdmissionConfig,
     /// How long credentials are remembered.
     pub resolver: ResolverConfig,
+    /// `JWT_…`: which tokens are accepted.
+    pub jwt: JwtConfig,
     /// How long a stream of a caller from outside lasts until the caller must prove itself again.
     pub proof: Duration,
     /// How long a worker from outside may say nothing until it counts as gone.
@@ -74,6 +76,7 @@ impl KitConfig {
             session: session::Config::default(),
             admission: AdmissionConfig::read(settings),
             resolver: ResolverConfig::default(),
+            jwt: JwtConfig::read(settings),
             proof: PROOF,
             silence: SILENCE,
         }
@@ -164,12 +167,15 @@ pub enum KitError {
     /// The session logs do not start.
     #[error("the session logs do not start: {0}")]
     Session(#[from] session::Error),
+    /// Keys of tokens cannot be fetched.
+    #[error("JWT_JWKS_URL: {0}")]
+    Tokens(#[from] NoClient),
 }
 
 impl Fault for KitError {
     fn failure(&self) -> Failure {
         match self {
-            Self::Missing { .. } => Failure::internal(),
+            Self::Missing { .. } | Self::Tokens(_) => Failure::internal(),
             Self::Broker(error) => error.failure(),
             Self::Queue(error) => error.failure(),
             Self::Session(error) => error.failure(),
@@ -196,6 +202,8 @@ pub struct Kit {
     pub peers: Peers,
     /// Whether a caller may.
     pub admission: Admission,
+    /// What has changed in management.
+    pub changes: Changes,
     /// Signs and verifies identities between services.
     pub signer: Signer,
     /// Tells whom a credential from outside belongs to.
@@ -240,9 +248,11 @@ impl Kit {
         let tasks = Tasks::default();
         tasks.spawn(meter(quota.clone(), tasks.ending()));
         let peers = Peers::new(&config.service, signer.clone(), &config.peers);
+        let changes = Changes::start(redis.clone(), config.admission.keep, &tasks);
+        let tokens = Tokens::new(&config.jwt, &tasks)?;
         Ok(Self {
-            admission: Admission::new(quota.clone(), &peers, &config.admission),
-            resolver: Resolver::new(peers.clone(), &config.resolver),
+            admission: Admission::new(quota.clone(), &peers, &changes, &redis, &config.admission),
+            resolver: Resolver::new(peers.clone(), tokens, changes.clone(), &config.resolver),
             service: config.service.into(),
             proof: config.proof,
             silence: config.silence,
@@ -250,6 +260,7 @@ impl Kit {
             data_dir: config.data_dir,
             health: Health::default(),
             tasks,
+            changes,
             redis,
             queue,
             sessions,

@@ -9,6 +9,7 @@
 //! * All mistakes in the settings are reported at once, before anything is started.
 //! * A façade sees a [`Caller`] that was proved; who proves nothing is refused before anything is read, and an identity that the mesh did not sign is refused, never ignored.
 //! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
+//! * What management changes holds everywhere within a second: whatever was learned before is believed no more.
 //! * Work that is refused costs nothing: an [`Intake`] checks first and charges last.
 //! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
 //! * Health tells the truth within seconds; a drain ends within its grace, whatever hangs.
@@ -17,6 +18,7 @@ mod admin;
 mod admission;
 mod around;
 mod bucket;
+mod changes;
 pub mod config;
 mod deadline;
 mod health;
@@ -35,6 +37,7 @@ pub mod tiers;
 
 pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tokens};
 pub use bucket::Bucket;
+pub use changes::{Change, Changes};
 pub use config::{Secret, Settings};
 pub use health::{Health, Report};
 pub use host::{Error, Host, HostConfig, Part};

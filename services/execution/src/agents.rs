@@ -7,7 +7,7 @@ use action::{Action, AgentId, TenantId, Tier};
 use fault::{Failure, reason};
 use moka::future::Cache;
 use proto::management::v1::{Agent, AgentType, GetAgentRequest};
-use service_kit::Peers;
+use service_kit::{Changes, Peers};
 
 use crate::Error;
 
@@ -18,13 +18,21 @@ const CAPACITY: u64 = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Agents {
     peers: Peers,
-    kept: Cache<(TenantId, AgentId), Arc<Agent>>,
+    changes: Changes,
+    kept: Cache<(TenantId, AgentId), Kept>,
+}
+
+/// An agent, and the number of its tenant's changes before it was read.
+#[derive(Clone, Debug)]
+struct Kept {
+    agent: Arc<Agent>,
+    stamp: u64,
 }
 
 impl Agents {
-    /// Makes an empty memory; a change of an agent is seen after `ttl` at the latest.
-    pub(crate) fn new(peers: Peers, ttl: Duration) -> Self {
-        Self { peers, kept: Cache::builder().max_capacity(CAPACITY).time_to_live(ttl).build() }
+    /// Makes an empty memory; a change of an agent is seen when it is heard of, and after `ttl` at the latest.
+    pub(crate) fn new(peers: Peers, changes: Changes, ttl: Duration) -> Self {
+        Self { peers, changes, kept: Cache::builder().max_capacity(CAPACITY).time_to_live(ttl).build() }
     }
 
     /// Returns the agent that shall answer, which is active and open to the tenant's tier. Runs that ask for the same agent
@@ -32,11 +40,14 @@ impl Agents {
     pub(crate) async fn of(&self, action: &Action) -> Result<Arc<Agent>, Error> {
         let id = action.context.primary_agent.clone().ok_or(action::Error::Missing("primary_agent_id"))?;
         let key = (action.tenant.clone(), id.clone());
-        let agent = self
-            .kept
-            .try_get_with(key, self.read(action, &id))
-            .await
-            .map_err(|failure| Error::Peer { service: "management", failure: Failure::clone(&failure) })?;
+        let stamp = self.changes.stamp_of(&action.tenant);
+        if self.kept.get(&key).await.is_some_and(|kept| kept.stamp != stamp) {
+            self.kept.invalidate(&key).await;
+        }
+        let reading = async { self.read(action, &id).await.map(|agent| Kept { agent, stamp }) };
+        let kept = self.kept.try_get_with(key, reading).await;
+        let agent =
+            kept.map_err(|failure| Error::Peer { service: "management", failure: Failure::clone(&failure) })?.agent;
         usable(&agent, action.tier)?;
         Ok(agent)
     }

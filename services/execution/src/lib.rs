@@ -28,7 +28,7 @@ use run::Runs;
 #[expect(clippy::unused_async, reason = "every service is made this way, and most have something to wait for")]
 pub async fn service(config: Config, kit: &Kit, model: Arc<dyn LanguageModel>) -> Result<Service, Error> {
     let runs = Runs {
-        agents: Agents::new(kit.peers.clone(), config.agent_config_cache_ttl),
+        agents: Agents::new(kit.peers.clone(), kit.changes.clone(), config.agent_config_cache_ttl),
         history: History::new(kit.peers.clone()),
         sessions: kit.sessions.clone(),
         tiers: Arc::clone(&kit.tiers),

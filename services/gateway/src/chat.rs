@@ -108,7 +108,6 @@ pub(crate) async fn send(
     edge.accept_work()?;
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
-    asked.asserted.agree(&caller)?;
     let task = made.map_or_else(TaskId::new, |Extension(MadeId(id))| id.into());
     let (answer, windows) = submit(&edge, caller, asked, text, task).await?;
     Ok((limits::headers(&windows), Json(answer)).into_response())
@@ -119,15 +118,14 @@ pub(crate) async fn send(
 pub(crate) async fn submit(
     edge: &Edge,
     caller: Caller,
-    asked: ChatHeaders,
+    mut asked: ChatHeaders,
     text: ChatBody,
     task: TaskId,
 ) -> Result<(ChatView, Vec<Window>), Refusal> {
+    asked.asserted.agree(&caller)?;
+    asked.user = caller.assert_user(asked.user, name::USER)?;
     let agent = grant(edge, &caller, &asked).await?;
-    let spend = Spend::from(usage(asked.context))
-        .of_session(Some(asked.session.clone()))
-        .of_agent(&agent)
-        .of_task(task, service_kit::estimate_tokens(&agent, &text.0.message));
+    let spend = spend(&asked, &text, task, agent.as_deref());
     let admitted = limits::charge(edge, &caller, spend).await?;
     let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
     let request = edge.call(SendMessageRequest { task_id: task.to_string(), ..request(asked, text) });
@@ -147,12 +145,19 @@ pub(crate) async fn submit(
     Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
 }
 
+/// Says what a message costs.
+fn spend(asked: &ChatHeaders, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
+    let spend = Spend::from(usage(asked.context)).of_session(Some(asked.session.clone()));
+    let Some(agent) = agent else { return spend.of_task(task, 0) };
+    spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0.message))
+}
+
 /// Checks that the tenant may use what the headers name.
-async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<Arc<Agent>, Failure> {
-    let granted = edge.admission.access_agent(caller, &asked.agent).await;
+async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<Option<Arc<Agent>>, Failure> {
+    let granted = edge.grant_agent(caller, &asked.agent).await;
     let agent = granted.map_err(|failure| named(failure, name::AGENT))?;
     if let Some(collection) = &asked.collection {
-        let granted = edge.admission.access_collection(caller, collection).await;
+        let granted = edge.grant_collection(caller, collection).await;
         granted.map_err(|failure| named(failure, name::COLLECTION))?;
     }
     Ok(agent)

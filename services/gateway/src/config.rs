@@ -7,6 +7,9 @@ use service_kit::Settings;
 /// Settings of the gateway. `deploy/config/gateway.toml` is the commented reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// `ORCHESTRATOR_ENABLE_ACCESS_VALIDATION`: whether a caller is refused at once who may not use the agent or collection
+    /// that it names. What a token limits is kept in any case.
+    pub enable_access_validation: bool,
     /// `ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS`: sockets of this process.
     pub max_sockets: usize,
     /// `ORCHESTRATOR_WEBSOCKET_PING_INTERVAL`: time between pings on a socket.
@@ -46,6 +49,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            enable_access_validation: true,
             max_sockets: 1000,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
@@ -72,6 +76,8 @@ impl Config {
     pub fn read(settings: &mut Settings) -> Self {
         let default = Self::default();
         let shortest = Duration::from_millis(1);
+        let enable_access_validation =
+            settings.get("ORCHESTRATOR_ENABLE_ACCESS_VALIDATION", default.enable_access_validation);
         let mut time = |name: &str, default: Duration| settings.get_in(name, default, shortest..);
         let ping_interval = time("ORCHESTRATOR_WEBSOCKET_PING_INTERVAL", default.ping_interval);
         let ping_timeout = time("ORCHESTRATOR_WEBSOCKET_PING_TIMEOUT", default.ping_timeout);
@@ -87,6 +93,7 @@ impl Config {
         let socket_frames_burst = frames("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
         let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
         Self {
+            enable_access_validation,
             max_sockets: number("ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS", default.max_sockets, 0),
             max_message_bytes: number("GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES", default.max_message_bytes, 1024),
             backlog_frames: number("GATEWAY_WEBSOCKET_BACKLOG_FRAMES", default.backlog_frames, 1),

@@ -71,7 +71,8 @@ fn bearer(value: &str) -> Result<Credential, Failure> {
     if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() {
         return Credential::new(token);
     }
-    Err(Failure::new(&reason::CREDENTIAL_INVALID, "Authorization must be `Bearer <key>`").field("Authorization"))
+    Err(Failure::new(&reason::CREDENTIAL_INVALID, "Authorization must be `Bearer <key or token>`")
+        .field("Authorization"))
 }
 
 fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failure> {
@@ -87,7 +88,7 @@ fn once<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 }
 
 fn missing() -> Failure {
-    Failure::new(&reason::CREDENTIAL_REQUIRED, "send `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+    Failure::new(&reason::CREDENTIAL_REQUIRED, "send `Authorization: Bearer <key or token>` or `X-API-Key: <key>`")
 }
 
 #[cfg(test)]

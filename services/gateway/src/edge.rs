@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use idempotency::Idempotency;
+use proto::management::v1::Agent;
 use service_kit::{Admission, Caller, Kit, Peers, Resolver, Tasks};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +72,23 @@ impl Edge {
         let caller = self.resolver.resolve(credential.expose()).await?;
         caller.tenant()?;
         Ok(caller)
+    }
+
+    /// Checks that a caller may use an agent, and returns it. Where access is not validated nothing is known of it, and a limited
+    /// credential is kept to its agents still.
+    pub(crate) async fn grant_agent(&self, caller: &Caller, agent: &AgentId) -> Result<Option<Arc<Agent>>, Failure> {
+        if !self.config.enable_access_validation {
+            return caller.assert_agent(agent).map(|()| None);
+        }
+        self.admission.access_agent(caller, agent).await.map(Some)
+    }
+
+    /// Checks that a caller may use a collection, where access is validated.
+    pub(crate) async fn grant_collection(&self, caller: &Caller, collection: &CollectionId) -> Result<(), Failure> {
+        if !self.config.enable_access_validation {
+            return Ok(());
+        }
+        self.admission.access_collection(caller, collection).await.map(|_| ())
     }
 
     /// Returns how much of a JSON body is read.

@@ -2,6 +2,7 @@
 
 use action::{AgentId, CollectionId, TenantId, Tier};
 use proto::management::v1 as wire;
+use service_kit::Change;
 use store::{Connection, Page, Scoped};
 
 use crate::agent::{Settings, apply};
@@ -26,6 +27,7 @@ impl Management {
         table::put_collections(&scope, &mut transaction, &id, &settings.collections).await?;
         let made = table::find(&scope, &mut transaction, &id).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Thing(tenant.clone())).await;
         Ok(made)
     }
 
@@ -59,6 +61,7 @@ impl Management {
         table::update(&scope, &mut transaction, &id, &settings, &slug, agent.is_active).await?;
         let changed = table::find(&scope, &mut transaction, &id).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Thing(tenant.clone())).await;
         Ok(changed)
     }
 
@@ -82,6 +85,7 @@ impl Management {
         let mut transaction = scope.begin().await?;
         table::delete(&scope, &mut transaction, &id).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Thing(tenant.clone())).await;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use service_kit::secret_file;
 use store::Database;
 
 use crate::key::{ApiKey, Pepper};
-use crate::keys::{self, NewKey};
+use crate::key_table::{self, NewKey};
 use crate::{Config, Error, MIGRATOR};
 
 /// Makes sure that `<data-dir>/admin.key` holds a key with the scope `admin` that is accepted, and returns it.
@@ -24,7 +24,7 @@ pub async fn admin_key(config: &Config, data_dir: &Path) -> Result<Secret, Error
     let found = secret_file::keep(&path, || ApiKey::generate().secret().clone()).map_err(Error::key_file(&path))?;
     let mut key = ApiKey::parse(found.expose());
     if let Some(known) = &key {
-        match keys::find(&mut *transaction, known.id()).await? {
+        match key_table::find(&mut *transaction, known.id()).await? {
             None => insert(&mut transaction, known, &pepper).await?,
             Some(stored) if stored.is_valid(known, &pepper) && stored.grants(Scope::Admin) => {}
             Some(_) => key = None,
@@ -43,6 +43,7 @@ pub async fn admin_key(config: &Config, data_dir: &Path) -> Result<Secret, Error
 }
 
 async fn insert(connection: &mut store::Connection, key: &ApiKey, pepper: &Pepper) -> Result<(), Error> {
-    let new = NewKey { tenant: None, name: "admin.key".to_owned(), scopes: Scopes::from([Scope::Admin]) };
-    keys::insert(connection, key, &new, pepper).await.map(|_| ())
+    let (name, scopes) = ("admin.key".to_owned(), Scopes::from([Scope::Admin]));
+    let new = NewKey { tenant: None, name, scopes, expires_at: None };
+    key_table::insert(connection, key, &new, pepper).await.map(|_| ())
 }

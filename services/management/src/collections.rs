@@ -2,6 +2,7 @@
 
 use action::{CollectionId, TenantId, time};
 use proto::management::v1 as wire;
+use service_kit::Change;
 use sqlx::FromRow;
 use store::{Page, PageBounds};
 
@@ -61,6 +62,7 @@ impl Management {
             .await
             .map_err(Error::exists("collection.collection_id"))?;
         transaction.commit().await?;
+        self.changes.announce(Change::Thing(tenant.clone())).await;
         Ok(made.into())
     }
 

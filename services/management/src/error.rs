@@ -84,6 +84,9 @@ pub enum Error {
     /// The credential is malformed, unknown, wrong or revoked: all of it looks the same.
     #[error("the key is unknown or revoked")]
     Credential,
+    /// The key is the right one, and its time is over.
+    #[error("the key has expired")]
+    Expired,
     /// The caller may not do this, or a value is outside the vocabulary.
     #[error(transparent)]
     Refused(#[from] Failure),
@@ -141,6 +144,7 @@ impl Fault for Error {
             Self::ContextNotResolved => Failure::new(&reason::CONTEXT_NOT_RESOLVED, text),
             Self::Exists { field } => Failure::new(&reason::ALREADY_EXISTS, text).field(*field),
             Self::Credential => Failure::new(&reason::CREDENTIAL_INVALID, text),
+            Self::Expired => Failure::new(&reason::CREDENTIAL_EXPIRED, text),
             Self::Refused(failure) => failure.clone(),
             Self::Store(error) => error.failure(),
             Self::KeyFile { .. } => Failure::internal(),

@@ -1,11 +1,13 @@
 //! The façade: who calls, decode → call → encode.
 
+use action::TenantId;
+use fault::Failure;
 use proto::management::v1 as wire;
 use proto::management::v1::management_service_server::{ManagementService, ManagementServiceServer};
 use service_kit::{Caller, Scope};
 use tonic::{Request, Response, Status};
 
-use crate::{Error, Management};
+use crate::{Error, Management, field};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -25,6 +27,13 @@ impl Grpc {
     }
 }
 
+/// Returns the tenant whose things a caller may change.
+fn changing<T>(request: &Request<T>, named: &str) -> Result<TenantId, Failure> {
+    let caller = Caller::of(request)?;
+    let tenant = caller.acting_for(named)?;
+    caller.assert_unlimited().map(|()| tenant)
+}
+
 #[tonic::async_trait]
 impl ManagementService for Grpc {
     async fn create_tenant(&self, request: Request<wire::CreateTenantRequest>) -> Answer<wire::CreateTenantResponse> {
@@ -34,7 +43,10 @@ impl ManagementService for Grpc {
     }
 
     async fn get_tenant(&self, request: Request<wire::GetTenantRequest>) -> Answer<wire::GetTenantResponse> {
-        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let (caller, named) = (Caller::of(&request)?, &request.get_ref().tenant_id);
+        // A service that was shown a token, on nobody's behalf yet, asks what the record of its tenant says.
+        let of_the_mesh = caller.inside().is_ok() && caller.tenant.is_none() && !named.is_empty();
+        let tenant = if of_the_mesh { field::id("tenant_id", named)? } else { caller.acting_for(named)? };
         let tenant = self.0.tenant(&tenant).await?;
         Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
     }
@@ -56,6 +68,16 @@ impl ManagementService for Grpc {
         Ok(Response::new(wire::RevokeApiKeyResponse { key: Some(key) }))
     }
 
+    async fn rotate_api_key(&self, request: Request<wire::RotateApiKeyRequest>) -> Answer<wire::RotateApiKeyResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        Ok(Response::new(self.0.rotate_api_key(request.get_ref()).await?))
+    }
+
+    async fn list_api_keys(&self, request: Request<wire::ListApiKeysRequest>) -> Answer<wire::ListApiKeysResponse> {
+        Caller::of(&request)?.require(Scope::Admin)?;
+        Ok(Response::new(self.0.api_keys(request.get_ref()).await?))
+    }
+
     async fn resolve_credential(
         &self,
         request: Request<wire::ResolveCredentialRequest>,
@@ -66,7 +88,7 @@ impl ManagementService for Grpc {
     }
 
     async fn create_agent(&self, request: Request<wire::CreateAgentRequest>) -> Answer<wire::CreateAgentResponse> {
-        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let tenant = changing(&request, &request.get_ref().tenant_id)?;
         let agent = request.into_inner().agent.ok_or_else(|| Error::field("agent", "is required"))?;
         let agent = self.0.create_agent(&tenant, &agent).await?;
         Ok(Response::new(wire::CreateAgentResponse { agent: Some(agent) }))
@@ -74,7 +96,9 @@ impl ManagementService for Grpc {
 
     async fn get_agent(&self, request: Request<wire::GetAgentRequest>) -> Answer<wire::GetAgentResponse> {
         let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
-        let agent = self.0.agent(&tenant, &request.get_ref().agent_id).await?;
+        let id = &request.get_ref().agent_id;
+        Caller::of(&request)?.assert_agent(&field::id("agent_id", id)?)?;
+        let agent = self.0.agent(&tenant, id).await?;
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
     }
 
@@ -90,7 +114,7 @@ impl ManagementService for Grpc {
     }
 
     async fn update_agent(&self, request: Request<wire::UpdateAgentRequest>) -> Answer<wire::UpdateAgentResponse> {
-        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let tenant = changing(&request, &request.get_ref().tenant_id)?;
         let request = request.into_inner();
         let change = request.agent.ok_or_else(|| Error::field("agent", "is required"))?;
         let agent = self.0.update_agent(&tenant, &change, &request.fields).await?;
@@ -99,11 +123,15 @@ impl ManagementService for Grpc {
 
     async fn list_agents(&self, request: Request<wire::ListAgentsRequest>) -> Answer<wire::ListAgentsResponse> {
         let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
-        Ok(Response::new(self.0.agents(&tenant, request.get_ref()).await?))
+        let mut list = self.0.agents(&tenant, request.get_ref()).await?;
+        if let Some(agents) = &Caller::of(&request)?.agents {
+            list.agents.retain(|agent| agents.iter().any(|id| id.as_str() == agent.agent_id));
+        }
+        Ok(Response::new(list))
     }
 
     async fn delete_agent(&self, request: Request<wire::DeleteAgentRequest>) -> Answer<wire::DeleteAgentResponse> {
-        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let tenant = changing(&request, &request.get_ref().tenant_id)?;
         self.0.delete_agent(&tenant, &request.get_ref().agent_id).await?;
         Ok(Response::new(wire::DeleteAgentResponse {}))
     }
@@ -112,7 +140,7 @@ impl ManagementService for Grpc {
         &self,
         request: Request<wire::CreateCollectionRequest>,
     ) -> Answer<wire::CreateCollectionResponse> {
-        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let tenant = changing(&request, &request.get_ref().tenant_id)?;
         let collection = request.into_inner().collection.ok_or_else(|| Error::field("collection", "is required"))?;
         let collection = self.0.create_collection(&tenant, &collection).await?;
         Ok(Response::new(wire::CreateCollectionResponse { collection: Some(collection) }))

@@ -1,62 +1,23 @@
-//! Keys: making, revoking, and telling whose one is.
+//! Keys: making, replacing, revoking, and telling whose one is.
 
-use action::{TenantId, time};
+use std::time::Duration;
+
+use action::time;
 use proto::management::v1 as wire;
+use service_kit::Change;
 use service_kit::identity::{Scope, Scopes};
-use sqlx::FromRow;
-use store::Sql;
+use store::Page;
 
+use crate::collections::BOUNDS;
 use crate::error::Thing;
-use crate::key::{ApiKey, Pepper};
+use crate::key::ApiKey;
+use crate::key_table::{self as table, NewKey, StoredKey, moment};
 use crate::tenants::now_ms;
 use crate::{Error, Management, field};
 
-/// What is said about a key when it is made.
-pub(crate) struct NewKey {
-    /// None for an operator's key.
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) name: String,
-    pub(crate) scopes: Scopes,
-}
-
-/// A row of `api_keys`.
-#[derive(FromRow)]
-pub(crate) struct StoredKey {
-    key_id: String,
-    tenant_id: Option<String>,
-    name: String,
-    scopes: String,
-    mac: Vec<u8>,
-    created_at: i64,
-    revoked_at: Option<i64>,
-}
-
-impl StoredKey {
-    /// Tells whether the key that is presented is this one, and was not revoked.
-    pub(crate) fn is_valid(&self, key: &ApiKey, pepper: &Pepper) -> bool {
-        pepper.verify(key, &self.mac) && self.revoked_at.is_none()
-    }
-
-    pub(crate) fn grants(&self, scope: Scope) -> bool {
-        self.scopes().contains(scope)
-    }
-
-    fn scopes(&self) -> Scopes {
-        Scopes::parse(self.scopes.split(' '))
-    }
-
-    fn into_wire(self) -> wire::ApiKey {
-        let time = |ms: i64| time::from_unix_ms(ms.unsigned_abs());
-        wire::ApiKey {
-            scopes: self.scopes().words(),
-            key_id: self.key_id,
-            tenant_id: self.tenant_id.unwrap_or_default(),
-            name: self.name,
-            created_at: Some(time(self.created_at)),
-            revoked_at: self.revoked_at.map(time),
-        }
-    }
-}
+/// How long a replaced key goes on working unless asked otherwise, and at most.
+const OVERLAP: Duration = Duration::from_hours(24);
+const LONGEST_OVERLAP: Duration = Duration::from_hours(30 * 24);
 
 impl Management {
     /// Makes a key. The answer is the only place where its secret is ever shown.
@@ -70,35 +31,81 @@ impl Management {
             self.find_tenant(&mut *transaction, tenant).await?;
         }
         let key = ApiKey::generate();
-        let stored = insert(&mut transaction, &key, &new, &self.pepper).await?;
+        let stored = table::insert(&mut transaction, &key, &new, &self.pepper).await?;
         transaction.commit().await?;
+        self.changes.announce(Change::Key).await;
         tracing::info!(key_id = key.id(), tenant_id = stored.tenant_id, scopes = stored.scopes, "key made");
         Ok(wire::CreateApiKeyResponse { key: Some(stored.into_wire()), secret: key.secret().expose().to_owned() })
     }
 
     /// Revokes a key from now on; revoking it again changes nothing.
     pub async fn revoke_api_key(&self, request: &wire::RevokeApiKeyRequest) -> Result<wire::ApiKey, Error> {
-        let revoked: Option<StoredKey> = sqlx::query_as(
-            "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE key_id = $1 \
-             RETURNING key_id, tenant_id, name, scopes, mac, created_at, revoked_at",
-        )
-        .bind(request.key_id.as_str())
-        .bind(now_ms())
-        .fetch_optional(self.database.write())
-        .await?;
-        let revoked = revoked.ok_or(Error::NotFound { thing: Thing::Key, field: "key_id" })?;
+        let revoked = table::revoke(self.database.write(), &request.key_id).await?;
+        self.changes.announce(Change::Key).await;
         tracing::info!(key_id = revoked.key_id, "key revoked");
         Ok(revoked.into_wire())
+    }
+
+    /// Makes another key for the same tenant and scopes, under the same name. The old one ends after an overlap, so that
+    /// whoever uses it has time to change over.
+    pub async fn rotate_api_key(
+        &self,
+        request: &wire::RotateApiKeyRequest,
+    ) -> Result<wire::RotateApiKeyResponse, Error> {
+        let overlap = overlap(request.overlap.as_ref())?;
+        let expires_at = end(request.expires_at.as_ref())?;
+        let mut transaction = self.database.begin().await?;
+        let old = table::find(&mut *transaction, &request.key_id).await?;
+        let old = old.ok_or(Error::NotFound { thing: Thing::Key, field: "key_id" })?;
+        let now = now_ms();
+        if !old.is_in_force(now) || old.replaced_by.is_some() {
+            return Err(Error::field("key_id", "names a key that has ended or was replaced already; make a new one"));
+        }
+        let lifetime = old.expires_at.map(|end| end.saturating_sub(old.created_at));
+        let new = NewKey {
+            tenant: old.tenant_id.as_ref().map(|id| field::id("tenant_id", id)).transpose()?,
+            name: old.name.clone(),
+            scopes: old.scopes(),
+            expires_at: expires_at.or(lifetime.map(|lifetime| now.saturating_add(lifetime))),
+        };
+        let key = ApiKey::generate();
+        let made = table::insert(&mut transaction, &key, &new, &self.pepper).await?;
+        let ends = now.saturating_add(overlap);
+        let ends = old.expires_at.map_or(ends, |end| end.min(ends));
+        let replaced = table::replace(&mut transaction, &old.key_id, key.id(), ends).await?;
+        transaction.commit().await?;
+        self.changes.announce(Change::Key).await;
+        tracing::info!(key_id = replaced.key_id, replaced_by = key.id(), overlap_ms = overlap, "key replaced");
+        Ok(wire::RotateApiKeyResponse {
+            key: Some(made.into_wire()),
+            secret: key.secret().expose().to_owned(),
+            replaced: Some(replaced.into_wire()),
+        })
+    }
+
+    /// Lists keys by their public part: those of a tenant, or all.
+    pub async fn api_keys(&self, request: &wire::ListApiKeysRequest) -> Result<wire::ListApiKeysResponse, Error> {
+        let tenant = match request.tenant_id.as_str() {
+            "" => None,
+            id => Some(field::id("tenant_id", id)?),
+        };
+        let page = Page::read("keys", 1, BOUNDS, request.page_size, &request.page_token)?;
+        let rows = table::list(self.database.read(), tenant.as_ref(), &page).await?;
+        let (rows, next_page_token) = page.finish(rows, |row| vec![row.key_id.clone()]);
+        Ok(wire::ListApiKeysResponse { keys: rows.into_iter().map(StoredKey::into_wire).collect(), next_page_token })
     }
 
     /// Tells whom a credential belongs to. A suspended tenant is returned as such, and its key has lost every scope but
     /// `tenant`, which a suspended tenant cannot use.
     pub async fn resolve_credential(&self, credential: &str) -> Result<wire::ResolveCredentialResponse, Error> {
         let key = ApiKey::parse(credential).ok_or(Error::Credential)?;
-        let stored = find(self.database.read(), key.id()).await?;
+        let stored = table::find(self.database.read(), key.id()).await?;
         // A key id that is unknown costs the time of one that is known.
         let fits = self.pepper.verify(&key, stored.as_ref().map_or(&[0; 32], |stored| stored.mac.as_slice()));
         let stored = stored.filter(|stored| fits && stored.revoked_at.is_none()).ok_or(Error::Credential)?;
+        if stored.has_expired(now_ms()) {
+            return Err(Error::Expired);
+        }
         let mut scopes = stored.scopes();
         let tenant = match &stored.tenant_id {
             None => None,
@@ -111,7 +118,8 @@ impl Management {
                 Some(tenant.into_wire()?)
             }
         };
-        Ok(wire::ResolveCredentialResponse { tenant, scopes: scopes.words(), key_id: stored.key_id })
+        let expires_at = stored.expires_at.map(moment);
+        Ok(wire::ResolveCredentialResponse { tenant, scopes: scopes.words(), key_id: stored.key_id, expires_at })
     }
 }
 
@@ -128,35 +136,20 @@ fn read(request: &wire::CreateApiKeyRequest) -> Result<NewKey, Error> {
     if tenant.is_none() && scopes.contains(&Scope::Tenant) {
         return Err(Error::field("scopes", "of a key without a tenant must be out of `admin`, `worker:<domain>`"));
     }
-    Ok(NewKey { tenant, name, scopes: scopes.into_iter().collect() })
+    let expires_at = end(request.expires_at.as_ref())?;
+    Ok(NewKey { tenant, name, scopes: scopes.into_iter().collect(), expires_at })
 }
 
-/// Looks a key up by its public part.
-pub(crate) async fn find<'e>(
-    executor: impl sqlx::Executor<'e, Database = Sql>,
-    key_id: &str,
-) -> Result<Option<StoredKey>, Error> {
-    let sql = "SELECT key_id, tenant_id, name, scopes, mac, created_at, revoked_at FROM api_keys WHERE key_id = $1";
-    Ok(sqlx::query_as(sql).bind(key_id).fetch_optional(executor).await?)
+/// Reads when a key shall end, in milliseconds since 1970.
+fn end(asked: Option<&prost_types::Timestamp>) -> Result<Option<i64>, Error> {
+    let Some(asked) = asked else { return Ok(None) };
+    let end = i64::try_from(time::to_unix_ms(asked)).ok().filter(|end| *end > now_ms());
+    end.map(Some).ok_or_else(|| Error::field("expires_at", "must lie in the future"))
 }
 
-/// Stores what is kept of a key.
-pub(crate) async fn insert(
-    connection: &mut store::Connection,
-    key: &ApiKey,
-    new: &NewKey,
-    pepper: &Pepper,
-) -> Result<StoredKey, Error> {
-    let sql = "INSERT INTO api_keys (key_id, tenant_id, name, scopes, mac, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               RETURNING key_id, tenant_id, name, scopes, mac, created_at, revoked_at";
-    let stored = sqlx::query_as(sql)
-        .bind(key.id())
-        .bind(new.tenant.as_ref().map(TenantId::as_str))
-        .bind(new.name.as_str())
-        .bind(new.scopes.words().join(" "))
-        .bind(pepper.mac(key))
-        .bind(now_ms())
-        .fetch_one(connection)
-        .await?;
-    Ok(stored)
+/// Reads for how long an old key goes on, in milliseconds.
+fn overlap(asked: Option<&prost_types::Duration>) -> Result<i64, Error> {
+    let overlap = asked.map_or(Some(OVERLAP), time::duration_from_proto).filter(|overlap| *overlap <= LONGEST_OVERLAP);
+    let overlap = overlap.ok_or_else(|| Error::field("overlap", "must be 0 to 30 days"))?;
+    Ok(i64::try_from(overlap.as_millis()).unwrap_or_default())
 }

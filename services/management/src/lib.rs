@@ -10,6 +10,7 @@ mod error;
 mod field;
 mod grpc;
 mod key;
+mod key_table;
 mod keys;
 mod public;
 mod slug;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use action::Domain;
 use quota::Tiers;
-use service_kit::{Kit, Service};
+use service_kit::{Change, Changes, Kit, Service};
 use store::Database;
 
 pub use bootstrap::admin_key;
@@ -38,6 +39,7 @@ pub struct Management {
     database: Database,
     tiers: Arc<Tiers>,
     pepper: Arc<Pepper>,
+    changes: Changes,
 }
 
 impl Management {
@@ -45,13 +47,22 @@ impl Management {
     pub async fn open(config: &Config, data_dir: &Path, tiers: Arc<Tiers>) -> Result<Self, Error> {
         let database = Database::open(&data_dir.join("sql/management.db"), &MIGRATOR).await?;
         let pepper = Arc::new(Pepper::open(config, data_dir)?);
-        Ok(Self { database, tiers, pepper })
+        Ok(Self { database, tiers, pepper, changes: Changes::unheard() })
+    }
+
+    /// Tells every process of what is changed here.
+    #[must_use]
+    pub fn announcing(self, changes: Changes) -> Self {
+        Self { changes, ..self }
     }
 }
 
 /// Builds the service for a host.
 pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
     let management = Management::open(&config, &kit.data_dir, kit.tiers.clone()).await?;
+    let management = management.announcing(kit.changes.clone());
+    // What was changed just before an earlier process ended was perhaps not told.
+    kit.changes.announce(Change::Everything).await;
     // Nothing here needs Redis: keys resolve and agents are read while it is away.
     Ok(Service::new(Domain::Management).serve(Grpc::new(management).server()).without_redis())
 }

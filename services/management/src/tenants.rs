@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use action::{TenantId, Tier, time};
 use proto::management::v1 as wire;
+use service_kit::Change;
 use sqlx::FromRow;
 use store::Sql;
 
@@ -60,6 +61,7 @@ impl Management {
             .fetch_one(self.database.write())
             .await
             .map_err(Error::exists("tenant_id"))?;
+        self.changes.announce(Change::Tenant(id.clone())).await;
         tracing::info!(tenant_id = %id, %tier, "tenant made");
         tenant.into_wire()
     }
@@ -88,6 +90,7 @@ impl Management {
             .fetch_optional(self.database.write())
             .await?;
         let tenant = tenant.ok_or(UNKNOWN)?;
+        self.changes.announce(Change::Tenant(id.clone())).await;
         tracing::info!(tenant_id = %id, tier = tenant.tier, is_active = tenant.is_active, "tenant changed");
         tenant.into_wire()
     }

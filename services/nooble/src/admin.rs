@@ -1,16 +1,19 @@
-//! `nooble tenant`, `key`, `agent`, `collection`: makes what a tenant needs, with the operator's key.
+//! `nooble tenant-…`, `agent-…`, `collection-…` and what is done with keys, with the operator's key.
+
+mod keys;
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use action::Tier;
 use anyhow::{Context as _, Result};
 use proto::management::v1::management_service_client::ManagementServiceClient;
 use proto::management::v1::{
-    Agent, AgentType, Collection, CreateAgentRequest, CreateApiKeyRequest, CreateCollectionRequest,
-    CreateTenantRequest, RevokeApiKeyRequest,
+    Agent, AgentType, Collection, CreateAgentRequest, CreateCollectionRequest, CreateTenantRequest, RevokeApiKeyRequest,
 };
 
 use crate::mesh::{Access, Keyed, refused};
+use crate::span;
 
 /// Makes tenants, keys, agents and collections.
 #[derive(clap::Subcommand, Debug)]
@@ -35,6 +38,9 @@ pub(crate) enum Admin {
         /// What it may be used for; `tenant` when absent.
         #[arg(long)]
         scope: Vec<String>,
+        /// How long it lasts, e.g. 90d; until it is revoked when absent.
+        #[arg(long, value_parser = span::parse)]
+        expires_in: Option<Duration>,
         #[command(flatten)]
         access: Access,
     },
@@ -42,6 +48,27 @@ pub(crate) enum Admin {
     KeyRevoke {
         /// Public part of the key: `nbl_<key id>_…`.
         key_id: String,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Make a key in the place of another one, and show its secret this once.
+    KeyRotate {
+        /// Public part of the key: `nbl_<key id>_…`.
+        key_id: String,
+        /// How long the old key goes on working, e.g. 24h; 0s ends it at once.
+        #[arg(long, default_value = "24h", value_parser = span::parse)]
+        overlap: Duration,
+        /// How long the new key lasts; as long as the old one did when absent.
+        #[arg(long, value_parser = span::parse)]
+        expires_in: Option<Duration>,
+        #[command(flatten)]
+        access: Access,
+    },
+    /// List keys, never their secrets.
+    KeyList {
+        /// Tenant whose keys to list; all of them when absent.
+        #[arg(long, default_value = "")]
+        tenant: String,
         #[command(flatten)]
         access: Access,
     },
@@ -80,7 +107,13 @@ impl Admin {
                 let answer = client(&access).await?.create_tenant(request).await.map_err(|status| refused(&status))?;
                 vec![("tenant_id", answer.into_inner().tenant.context("a tenant was made")?.tenant_id)]
             }
-            Self::KeyCreate { tenant_id, scope, access } => key_create(tenant_id, scope, &access).await?,
+            Self::KeyCreate { tenant_id, scope, expires_in, access } => {
+                keys::create(tenant_id, scope, expires_in, &access).await?
+            }
+            Self::KeyRotate { key_id, overlap, expires_in, access } => {
+                keys::rotate(key_id, overlap, expires_in, &access).await?
+            }
+            Self::KeyList { tenant, access } => return keys::list(&tenant, &access).await,
             Self::KeyRevoke { key_id, access } => {
                 let request = RevokeApiKeyRequest { key_id: key_id.clone() };
                 client(&access).await?.revoke_api_key(request).await.map_err(|status| refused(&status))?;
@@ -97,24 +130,22 @@ impl Admin {
                 agent_create(tenant_id, name, system_prompt, collection, &access).await?
             }
         };
-        let mut out = std::io::stdout().lock();
-        for (name, value) in lines {
-            writeln!(out, "{name} {value}")?;
-        }
-        Ok(())
+        print(lines)
     }
 }
 
 type Lines = Vec<(&'static str, String)>;
 
-async fn client(access: &Access) -> Result<ManagementServiceClient<Keyed>> {
-    Ok(ManagementServiceClient::new(access.connect().await?))
+fn print(lines: Lines) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (name, value) in lines {
+        writeln!(out, "{name} {value}")?;
+    }
+    Ok(())
 }
 
-async fn key_create(tenant_id: String, scopes: Vec<String>, access: &Access) -> Result<Lines> {
-    let request = CreateApiKeyRequest { tenant_id, name: "made by the command line".to_owned(), scopes };
-    let answer = client(access).await?.create_api_key(request).await.map_err(|status| refused(&status))?.into_inner();
-    Ok(vec![("key_id", answer.key.context("a key was made")?.key_id), ("api_key", answer.secret)])
+async fn client(access: &Access) -> Result<ManagementServiceClient<Keyed>> {
+    Ok(ManagementServiceClient::new(access.connect().await?))
 }
 
 async fn agent_create(

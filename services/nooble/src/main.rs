@@ -18,6 +18,7 @@ mod serve;
 mod settings;
 mod span;
 mod task;
+mod token;
 mod up;
 
 use std::path::PathBuf;
@@ -50,6 +51,9 @@ enum Command {
     /// Make tenants, keys, agents and collections.
     #[command(flatten)]
     Admin(admin::Admin),
+    /// Make or check tokens (JWT).
+    #[command(subcommand)]
+    Token(token::Token),
     /// Show how to use a running demo.
     Demo(demo::Show),
     /// Check an installation and say what to do about it.
@@ -116,6 +120,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Queue(queue) => Box::pin(queue.run()).await,
             Command::Dlq(dlq) => dlq.run().await,
             Command::Admin(admin) => admin.run().await,
+            Command::Token(token) => token.run().await,
             Command::Demo(show) => show.run(),
             Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,

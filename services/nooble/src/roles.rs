@@ -73,6 +73,11 @@ impl Configs {
         }
     }
 
+    /// Tells whether access is validated by the services of this process, as far as they take messages in.
+    pub(crate) fn validates_access(&self) -> bool {
+        self.orchestrator.as_ref().is_none_or(|config| config.enable_access_validation)
+    }
+
     /// Makes the services; models are opened only where a role uses them.
     pub(crate) async fn services(self, kit: &Kit) -> Result<Vec<(Role, Service)>> {
         let has = |role| self.roles.contains(&role);

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Managed;
 use crate::roles::{Configs, Role};
 use crate::settings::{self, Process};
+use crate::token;
 
 /// Addresses of a process; those that are absent come from the settings.
 #[derive(clap::Args, Clone, Debug)]
@@ -64,6 +65,8 @@ pub(crate) struct Listening {
 struct Prepared {
     process: Process,
     kit: KitConfig,
+    /// Whether access is validated.
+    validates: bool,
     configs: Configs,
     gateway: Option<(gateway::Config, TcpListener)>,
     host: Host,
@@ -78,6 +81,11 @@ where
     let without_worker = plan.without_worker.clone();
     let (whole, prepared) = (plan.whole, prepare(plan).await?);
     let guard = prepared.process.telemetry()?;
+    if !prepared.validates {
+        tracing::warn!(
+            "ORCHESTRATOR_ENABLE_ACCESS_VALIDATION is false: messages to any agent are accepted; for trials only"
+        );
+    }
     let mut kit_config = prepared.kit;
     let managed = match &kit_config.redis_url {
         None if whole => Some(Managed::start(&kit_config.data_dir).await?),
@@ -190,6 +198,11 @@ async fn prepare(plan: Plan) -> Result<Prepared> {
     let with_edge = plan.roles.contains(&Role::Gateway) && plan.part.serves();
     let gateway = Some(gateway::Config::read(&mut settings)).filter(|_| with_edge);
     secrets(&mut settings, &mut kit, plan.whole);
+    let validates = configs.validates_access() && gateway.as_ref().is_none_or(|edge| edge.enable_access_validation);
+    let edge = gateway.as_ref().map(|_| ("HTTP_ADDRESS", http));
+    let admin = host.admin.map(|address| ("ADMIN_ADDRESS", address));
+    let addresses: Vec<_> = [Some(("GRPC_ADDRESS", host.grpc)), admin, edge].into_iter().flatten().collect();
+    settings::check_validation(&mut settings, validates, &addresses);
     let host = Host::bind(host).await.map_err(|error| settings.reject("addresses", error.to_string())).ok();
     let listener = match &gateway {
         Some(_) => listen(&mut settings, http).await,
@@ -205,7 +218,7 @@ async fn prepare(plan: Plan) -> Result<Prepared> {
     if plan.whole {
         kit.peers = PeersConfig::all_at(listening.grpc);
     }
-    Ok(Prepared { process, kit, configs, gateway: gateway.zip(listener), host, listening })
+    Ok(Prepared { process, kit, validates, configs, gateway: gateway.zip(listener), host, listening })
 }
 
 async fn listen(settings: &mut Settings, address: SocketAddr) -> Option<TcpListener> {
@@ -213,12 +226,18 @@ async fn listen(settings: &mut Settings, address: SocketAddr) -> Option<TcpListe
     bound.map_err(|error| settings.reject("HTTP_ADDRESS", format!("cannot listen on {address}: {error}"))).ok()
 }
 
-/// A whole product makes its own key; a part of one must be told the key and the Redis of the others.
+/// A whole product makes its own keys; a part of one must be told the key and the Redis of the others.
 fn secrets(settings: &mut Settings, kit: &mut KitConfig, whole: bool) {
     if kit.identity_key.is_none() && whole {
         match service_kit::identity::key_file(&Path::join(&kit.data_dir, "identity.key")) {
             Ok(key) => kit.identity_key = Some(key),
             Err(error) => settings.reject("--data-dir", format!("identity.key cannot be kept: {error}")),
+        }
+    }
+    if !kit.jwt.has_key() && whole {
+        match service_kit::identity::key_file(&token::key_path(&kit.data_dir)) {
+            Ok(key) => kit.jwt = std::mem::take(&mut kit.jwt).with_own_secret(key),
+            Err(error) => settings.reject("--data-dir", format!("{} cannot be kept: {error}", token::KEY_FILE)),
         }
     }
     if !whole && kit.identity_key.is_none() {

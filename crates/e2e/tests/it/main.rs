@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod contract;
 mod crash;
+mod identity;
 mod openai;
 mod provider;
 mod rest;

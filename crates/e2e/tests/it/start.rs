@@ -58,6 +58,21 @@ async fn a_part_of_the_mesh_needs_the_key_and_the_redis_of_the_others() {
 }
 
 #[tokio::test]
+async fn access_is_not_left_unvalidated_where_anybody_may_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = ["up", "--data-dir", folder.path().to_str().expect("plain"), "--http", "127.0.0.1:0"];
+    let output = Nooble::command(&[&place[..], &["--grpc", "0.0.0.0:0", "--admin", "127.0.0.1:0"]].concat())
+        .env("ORCHESTRATOR_ENABLE_ACCESS_VALIDATION", "false")
+        .output()
+        .await
+        .expect("it ran");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("ORCHESTRATOR_ENABLE_ACCESS_VALIDATION: can be false only"), "{said}");
+    assert!(said.contains("GRPC_ADDRESS is 0.0.0.0:0"), "{said}");
+}
+
+#[tokio::test]
 async fn it_ends_within_its_grace_and_takes_its_redis_along() {
     let folder = tempfile::tempdir().expect("a folder");
     let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;

@@ -49,6 +49,12 @@ pub struct ApiKey {
     /// When it was revoked; unset while it is valid.
     #[prost(message, optional, tag = "6")]
     pub revoked_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// From when on it is refused; unset while nothing but revoking ends it.
+    #[prost(message, optional, tag = "7")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Public part of the key that replaces it; empty when none does.
+    #[prost(string, tag = "8")]
+    pub replaced_by: ::prost::alloc::string::String,
 }
 impl ::prost::Name for ApiKey {
     const NAME: &'static str = "ApiKey";
@@ -349,6 +355,9 @@ pub struct CreateApiKeyRequest {
     /// What it may be used for; `tenant` when empty.
     #[prost(string, repeated, tag = "3")]
     pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// From when on it is refused; in the future. When unset, nothing but revoking ends it.
+    #[prost(message, optional, tag = "4")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 impl ::prost::Name for CreateApiKeyRequest {
     const NAME: &'static str = "CreateApiKeyRequest";
@@ -414,6 +423,95 @@ impl ::prost::Name for RevokeApiKeyResponse {
         "/nooble.management.v1.RevokeApiKeyResponse".into()
     }
 }
+/// Request for `RotateApiKey`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateApiKeyRequest {
+    /// Public part of the key to replace, which is in force and was not replaced before. Required.
+    #[prost(string, tag = "1")]
+    pub key_id: ::prost::alloc::string::String,
+    /// How long the old key goes on working, at most 30 days; 24 h when unset, not at all when 0.
+    #[prost(message, optional, tag = "2")]
+    pub overlap: ::core::option::Option<::prost_types::Duration>,
+    /// From when on the new key is refused; in the future. When unset, it lasts as long as the old one was made for.
+    #[prost(message, optional, tag = "3")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+impl ::prost::Name for RotateApiKeyRequest {
+    const NAME: &'static str = "RotateApiKeyRequest";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.RotateApiKeyRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.RotateApiKeyRequest".into()
+    }
+}
+/// Response of `RotateApiKey`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateApiKeyResponse {
+    /// The new key as it is listed.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<ApiKey>,
+    /// The whole new key; it cannot be shown again.
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
+    /// The old key after the change.
+    #[prost(message, optional, tag = "3")]
+    pub replaced: ::core::option::Option<ApiKey>,
+}
+impl ::prost::Name for RotateApiKeyResponse {
+    const NAME: &'static str = "RotateApiKeyResponse";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.RotateApiKeyResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.RotateApiKeyResponse".into()
+    }
+}
+/// Request for `ListApiKeys`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListApiKeysRequest {
+    /// Tenant whose keys to list; those of all tenants and of operators when empty.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+    /// Most keys to return, 1 to 100; 20 when 0.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    /// Where to go on, from the response before; empty for the first page.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListApiKeysRequest {
+    const NAME: &'static str = "ListApiKeysRequest";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.ListApiKeysRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.ListApiKeysRequest".into()
+    }
+}
+/// Response of `ListApiKeys`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListApiKeysResponse {
+    /// Keys of this page, those that have ended included.
+    #[prost(message, repeated, tag = "1")]
+    pub keys: ::prost::alloc::vec::Vec<ApiKey>,
+    /// Where to go on; empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListApiKeysResponse {
+    const NAME: &'static str = "ListApiKeysResponse";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.ListApiKeysResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.ListApiKeysResponse".into()
+    }
+}
 /// Request for `ResolveCredential`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveCredentialRequest {
@@ -443,6 +541,9 @@ pub struct ResolveCredentialResponse {
     /// Public part of the key.
     #[prost(string, tag = "3")]
     pub key_id: ::prost::alloc::string::String,
+    /// From when on it is refused; unset while nothing but revoking ends it.
+    #[prost(message, optional, tag = "4")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 impl ::prost::Name for ResolveCredentialResponse {
     const NAME: &'static str = "ResolveCredentialResponse";
@@ -1035,6 +1136,66 @@ pub mod management_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Makes another key for what a key is for, and lets the old one end after an overlap. Scope `admin`.
+        pub async fn rotate_api_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateApiKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateApiKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.management.v1.ManagementService/RotateApiKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "nooble.management.v1.ManagementService",
+                        "RotateApiKey",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists keys by their public part, without their secrets. Scope `admin`.
+        pub async fn list_api_keys(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListApiKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListApiKeysResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.management.v1.ManagementService/ListApiKeys",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "nooble.management.v1.ManagementService",
+                        "ListApiKeys",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Tells who a credential belongs to. Called by services of the mesh only.
         pub async fn resolve_credential(
             &mut self,
@@ -1387,6 +1548,22 @@ pub mod management_service_server {
             request: tonic::Request<super::RevokeApiKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RevokeApiKeyResponse>,
+            tonic::Status,
+        >;
+        /// Makes another key for what a key is for, and lets the old one end after an overlap. Scope `admin`.
+        async fn rotate_api_key(
+            &self,
+            request: tonic::Request<super::RotateApiKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateApiKeyResponse>,
+            tonic::Status,
+        >;
+        /// Lists keys by their public part, without their secrets. Scope `admin`.
+        async fn list_api_keys(
+            &self,
+            request: tonic::Request<super::ListApiKeysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListApiKeysResponse>,
             tonic::Status,
         >;
         /// Tells who a credential belongs to. Called by services of the mesh only.
@@ -1766,6 +1943,98 @@ pub mod management_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeApiKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.management.v1.ManagementService/RotateApiKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateApiKeySvc<T: ManagementService>(pub Arc<T>);
+                    impl<
+                        T: ManagementService,
+                    > tonic::server::UnaryService<super::RotateApiKeyRequest>
+                    for RotateApiKeySvc<T> {
+                        type Response = super::RotateApiKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateApiKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ManagementService>::rotate_api_key(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateApiKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.management.v1.ManagementService/ListApiKeys" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListApiKeysSvc<T: ManagementService>(pub Arc<T>);
+                    impl<
+                        T: ManagementService,
+                    > tonic::server::UnaryService<super::ListApiKeysRequest>
+                    for ListApiKeysSvc<T> {
+                        type Response = super::ListApiKeysResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListApiKeysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ManagementService>::list_api_keys(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListApiKeysSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,21 +6,31 @@ use std::time::{Duration, Instant};
 use action::{TenantId, Tier};
 use fault::{Code, Failure, reason};
 use futures::future::BoxFuture;
-use moka::Expiry;
 use moka::future::Cache;
+use prost::Message;
 use proto::management::v1::{Agent, Collection, GetAgentRequest, GetCollectionRequest};
 use tonic::Status;
 
 use super::AdmissionConfig;
-use crate::{Identity, Peers};
+use super::shared::Shared;
+use crate::{Changes, Identity, Peers};
 
 /// Most answers that are remembered.
 const CAPACITY: u64 = 10_000;
 
+/// How often an answer that was overtaken by a change is asked for again at once.
+const ROUNDS: usize = 3;
+
 /// Something of a tenant's that management knows.
-pub(super) trait Thing: Clone + Send + Sync + Sized + 'static {
+pub(super) trait Thing: Message + Clone + Default + 'static {
+    /// Its name in keys.
+    const KIND: &'static str;
+
     /// Asks management.
     fn ask(peers: &Peers, identity: Identity, id: String) -> BoxFuture<'_, Result<Option<Self>, Status>>;
+
+    /// Returns the thing without its long texts, which access is not decided by.
+    fn brief(self) -> Self;
 
     /// Returns why the thing may not be used at a tier, if it may not.
     fn refusal(&self, tier: Tier) -> Option<&'static str>;
@@ -31,69 +41,133 @@ pub(super) trait Thing: Clone + Send + Sync + Sized + 'static {
 
 /// Accesses of one kind.
 ///
-/// Callers who ask the same at once cause one question. A granted access is used for `fresh` without asking; after that it
-/// is asked again, and stands until `keep` only while management gives no answer. Nothing known and no answer is a refusal.
+/// Callers who ask the same at once cause one question. An answer is used without asking for `held` while changes are heard
+/// of, for `fresh` while they are not; a change of the tenant's things ends it at once. After that Redis is asked, then
+/// management; a granted access stands for `keep` while management gives no answer. Nothing known and no answer is a
+/// refusal.
 #[derive(Clone)]
 pub(super) struct Access<T> {
     peers: Peers,
+    changes: Changes,
+    config: AdmissionConfig,
+    shared: Option<Arc<Shared>>,
     fresh: Cache<Key, Answer<T>>,
-    kept: Cache<Key, Arc<T>>,
+    kept: Cache<Key, Granted<T>>,
 }
 
 type Key = (TenantId, String);
 
 #[derive(Clone)]
-enum Answer<T> {
-    Granted(Arc<T>),
-    Refused,
+struct Answer<T> {
+    /// None for a refusal.
+    granted: Option<Granted<T>>,
+    stamp: u64,
+    asked: Instant,
+}
+
+#[derive(Clone)]
+struct Granted<T> {
+    thing: Arc<T>,
+    /// Number of the tenant's changes before it was asked for.
+    stamp: u64,
+    /// Until when it stands without management.
+    until: Instant,
 }
 
 impl<T: Thing> Access<T> {
-    pub(super) fn new(peers: Peers, config: &AdmissionConfig) -> Self {
-        let lifetime = Lifetime { granted: config.fresh.min(config.keep), refused: config.negative };
-        let fresh = Cache::builder().max_capacity(CAPACITY).expire_after(lifetime).build();
-        let kept = Cache::builder().max_capacity(CAPACITY).time_to_live(config.keep).build();
-        Self { peers, fresh, kept }
+    pub(super) fn new(peers: Peers, changes: Changes, redis: Option<broker::Redis>, config: &AdmissionConfig) -> Self {
+        let longest = config.held.max(config.fresh).max(config.negative);
+        Self {
+            peers,
+            changes,
+            shared: redis.map(|redis| Arc::new(Shared::new(redis, config.keep))),
+            fresh: Cache::builder().max_capacity(CAPACITY).time_to_live(longest).build(),
+            kept: Cache::builder().max_capacity(CAPACITY).time_to_live(config.keep).build(),
+            config: config.clone(),
+        }
     }
 
     pub(super) async fn get(&self, identity: Identity, id: &str) -> Result<Arc<T>, Failure> {
         let tenant = identity.of_tenant().ok_or_else(|| T::refused("nobody's tenant was named"))?;
         let (key, tier) = ((tenant.id.clone(), id.to_owned()), tenant.tier);
-        let asking = self.ask(identity, key.clone());
-        let granted = match self.fresh.try_get_with(key, asking).await {
-            Ok(Answer::Granted(thing)) => thing,
-            Ok(Answer::Refused) => return Err(T::refused("the tenant has none of this id")),
-            Err(failure) => return Err(Failure::clone(&failure)),
-        };
-        match granted.refusal(tier) {
+        let granted = self.answer(&identity, &key).await?.granted;
+        let granted = granted.ok_or_else(|| T::refused("the tenant has none of this id"))?;
+        match granted.thing.refusal(tier) {
             Some(why) => Err(T::refused(why)),
-            None => Ok(granted),
+            None => Ok(granted.thing),
         }
     }
 
+    async fn answer(&self, identity: &Identity, key: &Key) -> Result<Answer<T>, Failure> {
+        if let Some(answer) = self.fresh.get(key).await {
+            if self.holds(key, &answer) {
+                return Ok(answer);
+            }
+            self.fresh.invalidate(key).await;
+        }
+        for _ in 1..ROUNDS {
+            let answer = self.asked(identity, key).await?;
+            // What was asked for before a change is no answer to who comes after it.
+            if answer.stamp == self.changes.stamp_of(&key.0) {
+                return Ok(answer);
+            }
+            self.fresh.invalidate(key).await;
+        }
+        self.asked(identity, key).await
+    }
+
+    async fn asked(&self, identity: &Identity, key: &Key) -> Result<Answer<T>, Failure> {
+        let asking = Box::pin(self.ask(identity.clone(), key.clone()));
+        self.fresh.try_get_with(key.clone(), asking).await.map_err(|failure| Failure::clone(&failure))
+    }
+
+    fn holds(&self, key: &Key, answer: &Answer<T>) -> bool {
+        let AdmissionConfig { keep, fresh, held, negative } = &self.config;
+        let most = match (&answer.granted, self.changes.connected()) {
+            (None, _) => negative,
+            (Some(_), true) => held.max(fresh).min(keep),
+            (Some(_), false) => fresh.min(keep),
+        };
+        answer.stamp == self.changes.stamp_of(&key.0) && answer.asked.elapsed() < *most
+    }
+
     async fn ask(&self, identity: Identity, key: Key) -> Result<Answer<T>, Failure> {
-        let (tenant, id) = key.clone();
-        match T::ask(&self.peers, identity, id).await {
+        let (stamp, asked) = (self.changes.stamp_of(&key.0), Instant::now());
+        let (tenant, id) = &key;
+        let known = match &self.shared {
+            Some(shared) => shared.get::<T>(tenant, T::KIND, id).await,
+            None => None,
+        };
+        let (thing, version) = known.map_or((None, None), |known| (known.thing, Some(known.version)));
+        if let Some((thing, left)) = thing {
+            let granted = Granted { thing: Arc::new(thing), stamp, until: asked + left };
+            self.kept.insert(key, granted.clone()).await;
+            return Ok(Answer { granted: Some(granted), stamp, asked });
+        }
+        match T::ask(&self.peers, identity, id.clone()).await {
             // Management answers for the tenant that asks; what it says is checked all the same.
             Ok(Some(thing)) => {
-                let thing = Arc::new(thing);
-                self.kept.insert(key, Arc::clone(&thing)).await;
-                Ok(Answer::Granted(thing))
+                let thing = thing.brief();
+                if let (Some(shared), Some(version)) = (&self.shared, version) {
+                    shared.put(tenant, T::KIND, id, &thing, version).await;
+                }
+                let granted = Granted { thing: Arc::new(thing), stamp, until: asked + self.config.keep };
+                self.kept.insert(key, granted.clone()).await;
+                Ok(Answer { granted: Some(granted), stamp, asked })
             }
-            Ok(None) => {
-                self.kept.invalidate(&key).await;
-                Ok(Answer::Refused)
-            }
-            Err(status) if is_refusal(&status) => {
-                self.kept.invalidate(&key).await;
-                Ok(Answer::Refused)
-            }
+            Ok(None) => Ok(self.refuse(&key, stamp, asked).await),
+            Err(status) if is_refusal(&status) => Ok(self.refuse(&key, stamp, asked).await),
             Err(status) => {
                 tracing::warn!(code = ?status.code(), %tenant, "management does not answer about access");
-                let kept = self.kept.get(&key).await;
-                kept.map(Answer::Granted).ok_or_else(away)
+                let kept = self.kept.get(&key).await.filter(|kept| kept.stamp == stamp && kept.until > asked);
+                kept.map(|kept| Answer { granted: Some(kept), stamp, asked }).ok_or_else(away)
             }
         }
+    }
+
+    async fn refuse(&self, key: &Key, stamp: u64, asked: Instant) -> Answer<T> {
+        self.kept.invalidate(key).await;
+        Answer { granted: None, stamp, asked }
     }
 }
 
@@ -113,11 +187,17 @@ fn away() -> Failure {
 }
 
 impl Thing for Agent {
+    const KIND: &'static str = "agent";
+
     fn ask(peers: &Peers, identity: Identity, agent_id: String) -> BoxFuture<'_, Result<Option<Self>, Status>> {
         Box::pin(async move {
             let request = GetAgentRequest { tenant_id: String::new(), agent_id };
             Ok(peers.management(identity).get_agent(request).await?.into_inner().agent)
         })
+    }
+
+    fn brief(self) -> Self {
+        Self { system_prompt: String::new(), description: String::new(), ..self }
     }
 
     fn refusal(&self, tier: Tier) -> Option<&'static str> {
@@ -135,11 +215,17 @@ impl Thing for Agent {
 }
 
 impl Thing for Collection {
+    const KIND: &'static str = "collection";
+
     fn ask(peers: &Peers, identity: Identity, collection_id: String) -> BoxFuture<'_, Result<Option<Self>, Status>> {
         Box::pin(async move {
             let request = GetCollectionRequest { tenant_id: String::new(), collection_id };
             Ok(peers.management(identity).get_collection(request).await?.into_inner().collection)
         })
+    }
+
+    fn brief(self) -> Self {
+        Self { description: String::new(), ..self }
     }
 
     fn refusal(&self, _: Tier) -> Option<&'static str> {
@@ -148,20 +234,5 @@ impl Thing for Collection {
 
     fn refused(text: &str) -> Failure {
         Failure::new(&reason::COLLECTION_NOT_FOUND, text).field("collection_id")
-    }
-}
-
-/// Granted and refused accesses are relied on for different times.
-struct Lifetime {
-    granted: Duration,
-    refused: Duration,
-}
-
-impl<T> Expiry<Key, Answer<T>> for Lifetime {
-    fn expire_after_create(&self, _: &Key, answer: &Answer<T>, _: Instant) -> Option<Duration> {
-        Some(match answer {
-            Answer::Granted(_) => self.granted,
-            Answer::Refused => self.refused,
-        })
     }
 }

@@ -1,6 +1,9 @@
 //! The one who calls, as façades see it, and the one for whom a service calls on.
 
-use action::{Action, TenantId, Tier, UserId};
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use action::{Action, AgentId, TenantId, Tier, UserId};
 use fault::{Failure, Fault as _, reason};
 
 use super::{Scope, Scopes};
@@ -21,10 +24,14 @@ pub struct Tenant {
 pub struct Caller {
     /// Tenant for whom the call is made; none for an operator or for a service on its own behalf.
     pub tenant: Option<Tenant>,
-    /// Person for whom the call is made, as the tenant says.
+    /// Person for whom the call is made, as the tenant or a token says.
     pub user: Option<UserId>,
     /// What the caller may do.
     pub scopes: Scopes,
+    /// The only agents that the caller may use; none for all of the tenant's.
+    pub agents: Option<BTreeSet<AgentId>>,
+    /// From when on the credential is refused; none while nothing but revoking ends it.
+    pub expires_at: Option<SystemTime>,
     /// Whether the limits were charged already for what this call is part of.
     pub admitted: bool,
     /// Service that calls; none for a caller from outside.
@@ -102,6 +109,45 @@ impl Caller {
         }
     }
 
+    /// Checks what a request asserts about its user; `field` names the header or field. Returns the user who was proved, or
+    /// the asserted one when the credential is nobody's in particular. Fails with `TENANT_MISMATCH`.
+    pub fn assert_user(&self, asserted: Option<UserId>, field: &str) -> Result<Option<UserId>, Failure> {
+        match (&self.user, asserted) {
+            (Some(user), Some(asserted)) if *user != asserted => {
+                let text = format!("`{field}` is another user than the one that the credential belongs to");
+                Err(Failure::new(&reason::TENANT_MISMATCH, text).field(field))
+            }
+            (user, asserted) => Ok(user.clone().or(asserted)),
+        }
+    }
+
+    /// Checks that the credential is not limited to other agents. Fails with `ACCESS_DENIED`.
+    pub fn assert_agent(&self, agent: &AgentId) -> Result<(), Failure> {
+        if self.agents.as_ref().is_none_or(|agents| agents.contains(agent)) {
+            return Ok(());
+        }
+        Err(Failure::new(&reason::ACCESS_DENIED, "the credential is limited to other agents").field("agent_id"))
+    }
+
+    /// Checks that the credential is not limited to some agents, which are to be used and not to be managed. Fails with
+    /// `ACCESS_DENIED`.
+    pub fn assert_unlimited(&self) -> Result<(), Failure> {
+        if self.agents.is_none() {
+            return Ok(());
+        }
+        Err(Failure::new(&reason::ACCESS_DENIED, "a credential that is limited to some agents changes nothing"))
+    }
+
+    /// Fails with `CREDENTIAL_EXPIRED` once the credential's time is over.
+    pub fn in_force(&self, now: SystemTime) -> Result<(), Failure> {
+        if self.expires_at.is_none_or(|end| now < end) { Ok(()) } else { Err(expired()) }
+    }
+
+    /// Returns how long the credential lasts; none while nothing but revoking ends it.
+    pub(super) fn lasts(&self, now: SystemTime) -> Option<Duration> {
+        self.expires_at.map(|end| end.duration_since(now).unwrap_or_default())
+    }
+
     /// Returns the caller after its limits were charged: services called on its behalf do not charge again.
     #[must_use]
     pub fn into_admitted(self) -> Self {
@@ -111,7 +157,12 @@ impl Caller {
 
 /// What is said to who proved nothing.
 pub(super) fn nobody() -> Failure {
-    Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key>` or `x-api-key: <key>`")
+    Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key or token>` or `x-api-key: <key>`")
+}
+
+/// What is said to who comes too late.
+pub(super) fn expired() -> Failure {
+    Failure::new(&reason::CREDENTIAL_EXPIRED, "the credential has expired")
 }
 
 fn lacking(scope: Scope) -> Failure {
@@ -138,6 +189,11 @@ impl Identity {
     /// Returns the caller that the called service shall see.
     pub(crate) fn called_by(&self, service: &str) -> Caller {
         Caller { service: Some(service.to_owned()), ..self.0.clone() }
+    }
+
+    /// Returns on whose behalf the call is made.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0
     }
 
     /// Returns the tenant, where there is one.

@@ -1,19 +1,20 @@
 //! Streams of callers from outside end after a while: a key that was revoked, or a tenant that was suspended, is noticed
 //! when the caller comes back.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fault::{Failure, reason};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tonic::Status;
 
 use super::Caller;
+use super::caller::expired;
 
 /// How long a proof is good for a stream.
 pub(crate) const PROOF: Duration = Duration::from_mins(10);
 
-/// Lets a stream to a caller from outside last for `proof`, then ends it with `DRAINING`, whose meaning is to come again.
-/// Services of the mesh are not asked again.
+/// Lets a stream to a caller from outside last for `proof`, then ends it with `DRAINING`, whose meaning is to come again; or
+/// for as long as its credential, if that is shorter, then with `CREDENTIAL_EXPIRED`. Services of the mesh are not asked again.
 pub fn while_proved<T: Send + 'static>(
     caller: &Caller,
     proof: Duration,
@@ -22,12 +23,13 @@ pub fn while_proved<T: Send + 'static>(
     if !caller.is_outside() {
         return answers;
     }
-    let end = Box::pin(tokio::time::sleep(proof));
-    let next = |state| async {
+    let left = caller.lasts(SystemTime::now()).filter(|left| *left < proof);
+    let end = Box::pin(tokio::time::sleep(left.unwrap_or(proof)));
+    let next = move |state| async move {
         let (mut answers, mut end): (BoxStream<'static, _>, _) = state?;
         tokio::select! {
             biased;
-            () = &mut end => Some((Err(ended().into()), None)),
+            () = &mut end => Some((Err(if left.is_some() { expired() } else { ended() }.into()), None)),
             answer = answers.next() => answer.map(|answer| (answer, Some((answers, end)))),
         }
     };

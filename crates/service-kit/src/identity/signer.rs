@@ -37,6 +37,12 @@ struct Claims {
     user: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
+    /// The only agents that may be used; a service must not widen that by passing the call on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agents: Option<Vec<String>>,
+    /// When the credential of the one who called first ends, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
     /// Whether the tenant is suspended; a service must not lift that by passing the call on.
     #[serde(default)]
     suspended: bool,
@@ -65,6 +71,8 @@ impl Signer {
             tier: caller.tenant.as_ref().map(|tenant| tenant.tier.to_string()),
             user: caller.user.as_ref().map(ToString::to_string),
             scopes: caller.scopes.words(),
+            agents: caller.agents.as_ref().map(|agents| agents.iter().map(ToString::to_string).collect()),
+            until: caller.expires_at.map(unix_ms),
             suspended: caller.tenant.as_ref().is_some_and(|tenant| !tenant.active),
             admitted: caller.admitted,
             service: caller.service.clone().unwrap_or_default(),
@@ -112,7 +120,12 @@ impl Claims {
             return None;
         }
         let scopes = Scopes::parse(self.scopes);
-        Some(Caller { tenant, user, scopes, admitted: self.admitted, service: Some(self.service) })
+        let agents = self.agents.map(|agents| agents.iter().map(|agent| agent.parse()).collect());
+        let agents = agents.transpose().ok()?;
+        let expires_at = self.until.map(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)));
+        let expires_at = expires_at.map_or(Some(None), |time| time.map(Some))?;
+        let service = Some(self.service);
+        Some(Caller { tenant, user, scopes, agents, expires_at, admitted: self.admitted, service })
     }
 }
 

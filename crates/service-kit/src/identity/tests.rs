@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use action::{TenantId, Tier};
 use base64::Engine as _;
@@ -19,6 +19,8 @@ fn caller() -> Caller {
         tenant: Some(tenant),
         user: Some("user-9".parse().unwrap()),
         scopes: Scopes::parse(["tenant", "worker:query", "of-the-future"]),
+        agents: Some(["agent-1", "agent-2"].map(|agent| agent.parse().unwrap()).into()),
+        expires_at: Some(UNIX_EPOCH + Duration::from_secs(4_000_000_000)),
         admitted: true,
         service: Some("gateway".to_owned()),
     }
@@ -112,6 +114,47 @@ fn a_caller_acts_for_its_own_tenant_and_an_operator_for_any() {
     let suspended = Tenant { active: false, ..own.tenant.clone().unwrap() };
     let suspended = Caller { tenant: Some(suspended), ..own };
     assert_eq!(suspended.tenant().unwrap_err().reason(), &reason::TENANT_INACTIVE);
+}
+
+#[test]
+fn a_credential_is_for_its_agents_its_user_and_its_time() {
+    let limited = caller();
+    let none = Caller { agents: Some([].into()), ..caller() };
+    let (own, other) = ("agent-1".parse().unwrap(), "agent-3".parse().unwrap());
+    limited.assert_agent(&own).unwrap();
+    assert_eq!(limited.assert_agent(&other).unwrap_err().reason(), &reason::ACCESS_DENIED);
+    assert_eq!(none.assert_agent(&own).unwrap_err().reason(), &reason::ACCESS_DENIED);
+    Caller { agents: None, ..caller() }.assert_agent(&other).unwrap();
+    assert_eq!(limited.assert_unlimited().unwrap_err().reason(), &reason::ACCESS_DENIED);
+
+    let user = |text: &str| Some(text.parse().unwrap());
+    assert_eq!(limited.assert_user(None, "user_id").unwrap(), user("user-9"));
+    assert_eq!(limited.assert_user(user("user-9"), "user_id").unwrap(), user("user-9"));
+    assert_eq!(limited.assert_user(user("user-8"), "user_id").unwrap_err().field_name(), Some("user_id"));
+    assert_eq!(Caller { user: None, ..caller() }.assert_user(user("user-8"), "user_id").unwrap(), user("user-8"));
+
+    let end = limited.expires_at.unwrap();
+    limited.in_force(end - Duration::from_millis(1)).unwrap();
+    assert_eq!(limited.in_force(end).unwrap_err().reason(), &reason::CREDENTIAL_EXPIRED);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_proof_or_with_its_credential() {
+    use futures::stream::{self, StreamExt as _};
+    let soon = Some(SystemTime::now() + Duration::from_millis(50));
+    let late = Some(SystemTime::now() + Duration::from_hours(1));
+    let (short, long) = (Duration::from_millis(100), Duration::from_mins(10));
+    for (expires_at, proof, end) in [
+        (None, short, "DRAINING"),
+        (late, short, "DRAINING"),
+        (soon, long, "CREDENTIAL_EXPIRED"),
+        (Some(SystemTime::now()), long, "CREDENTIAL_EXPIRED"),
+    ] {
+        let caller = Caller { expires_at, service: None, ..caller() };
+        let mut answers = super::while_proved::<()>(&caller, proof, stream::pending().boxed());
+        let last = tokio::time::timeout(Duration::from_secs(10), answers.next()).await.unwrap().unwrap();
+        assert_eq!(fault::Failure::from_status(&last.unwrap_err()).reason().id, end);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod changes;
 mod credentials;
 mod deadlines;
 mod drain;
@@ -18,6 +19,7 @@ mod queue_refusals;
 mod reflection;
 mod settings;
 mod tasks;
+mod tokens;
 mod work_endings;
 mod work_python;
 mod work_stream;

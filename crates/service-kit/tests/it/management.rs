@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use action::Domain;
 use fault::{Failure, reason};
@@ -16,10 +16,18 @@ use tonic::{Request, Response, Status};
 pub(crate) struct Management {
     pub(crate) resolved: Arc<AtomicU32>,
     pub(crate) asked: Arc<AtomicU32>,
+    /// How often GetTenant was asked.
+    pub(crate) tenants: Arc<AtomicU32>,
+    /// Moment at which the key `nbl_short_key` ends.
+    pub(crate) key_ends: Arc<Mutex<Option<SystemTime>>>,
     /// Answers of ResolveCredential and GetAgent take this long.
     pub(crate) pause: Arc<Mutex<Duration>>,
     /// Whether the agent `agent-1` is active.
     pub(crate) inactive: Arc<AtomicBool>,
+    /// Agents that exist beside `agent-1` and `agent-2`.
+    pub(crate) more: Arc<Mutex<Vec<String>>>,
+    /// Whether no key is known any more, and the tenant is suspended.
+    pub(crate) revoked: Arc<AtomicBool>,
     /// Whether everything is answered with UNAVAILABLE.
     pub(crate) away: Arc<AtomicBool>,
     /// The last caller.
@@ -61,15 +69,21 @@ impl ManagementService for Management {
         self.resolved.fetch_add(1, Ordering::Relaxed);
         self.enter(&request).await?.inside()?;
         let credential = request.into_inner().credential;
+        if self.revoked.load(Ordering::Relaxed) {
+            return Err(Failure::new(&reason::CREDENTIAL_INVALID, "revoked").into());
+        }
         let worker = vec![Scope::Worker(Domain::Embedding), Scope::Worker(Domain::Query)];
         let (tenant, scopes) = match credential.as_str() {
-            "nbl_tenant_key" => (Some(tenant()), vec![Scope::Tenant]),
+            "nbl_tenant_key" | "nbl_short_key" => (Some(tenant()), vec![Scope::Tenant]),
             "nbl_admin_key" => (None, vec![Scope::Admin]),
             "nbl_worker_key" => (None, worker),
             _ => return Err(Failure::new(&reason::CREDENTIAL_INVALID, "unknown").into()),
         };
         let scopes = scopes.iter().map(ToString::to_string).collect();
-        Ok(Response::new(wire::ResolveCredentialResponse { tenant, scopes, key_id: "key".to_owned() }))
+        let ends = *self.key_ends.lock().unwrap();
+        let expires_at = ends.filter(|_| credential == "nbl_short_key").map(action::time::to_proto);
+        let key_id = "key".to_owned();
+        Ok(Response::new(wire::ResolveCredentialResponse { tenant, scopes, key_id, expires_at }))
     }
 
     /// Never answers for the tenant `stuck`, and panics for the tenant `panic`.
@@ -77,12 +91,18 @@ impl ManagementService for Management {
         &self,
         request: Request<wire::GetTenantRequest>,
     ) -> Result<Response<wire::GetTenantResponse>, Status> {
+        self.tenants.fetch_add(1, Ordering::Relaxed);
         self.enter(&request).await?;
         if request.get_ref().tenant_id == "stuck" {
             return std::future::pending().await;
         }
         assert_ne!(request.get_ref().tenant_id, "panic", "on purpose");
-        Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant()) }))
+        let tenant = match request.get_ref().tenant_id.as_str() {
+            "gone-1" => return Err(Failure::new(&reason::NOT_FOUND, "unknown").into()),
+            "asleep-1" => wire::Tenant { tenant_id: "asleep-1".to_owned(), is_active: false, ..tenant() },
+            _ => wire::Tenant { is_active: !self.revoked.load(Ordering::Relaxed), ..tenant() },
+        };
+        Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
     }
 
     async fn get_agent(
@@ -95,11 +115,13 @@ impl ManagementService for Management {
         let minimum_tier = match agent_id.as_str() {
             "agent-1" => action::Tier::Free,
             "agent-2" => action::Tier::Enterprise,
+            other if self.more.lock().unwrap().iter().any(|agent| agent == other) => action::Tier::Free,
             _ => return Err(Failure::new(&reason::AGENT_NOT_FOUND, "unknown").into()),
         };
+        let system_prompt = "a long text ".repeat(1000);
         let is_active = !self.inactive.load(Ordering::Relaxed);
         let minimum_tier = minimum_tier.to_proto().into();
-        let agent = wire::Agent { agent_id, is_active, minimum_tier, ..Default::default() };
+        let agent = wire::Agent { agent_id, is_active, minimum_tier, system_prompt, ..Default::default() };
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
     }
 
@@ -108,6 +130,8 @@ impl ManagementService for Management {
         update_tenant: UpdateTenantRequest => UpdateTenantResponse;
         create_api_key: CreateApiKeyRequest => CreateApiKeyResponse;
         revoke_api_key: RevokeApiKeyRequest => RevokeApiKeyResponse;
+        rotate_api_key: RotateApiKeyRequest => RotateApiKeyResponse;
+        list_api_keys: ListApiKeysRequest => ListApiKeysResponse;
         create_agent: CreateAgentRequest => CreateAgentResponse;
         update_agent: UpdateAgentRequest => UpdateAgentResponse;
         resolve_public_agent: ResolvePublicAgentRequest => ResolvePublicAgentResponse;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use action::Domain;
 use proto::management::v1::management_service_client::ManagementServiceClient;
 use proto::management::v1::management_service_server::ManagementServiceServer;
-use service_kit::identity::ResolverConfig;
+use service_kit::identity::{JwtConfig, ResolverConfig};
 use service_kit::{AdmissionConfig, Error, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub(crate) const MANAGEMENT: &str = "nooble.management.v1.ManagementService";
 pub(crate) struct Mesh {
     pub(crate) redis: testkit::Redis,
     pub(crate) kit: Kit,
+    /// What the kit was started with, to start another one beside it.
+    pub(crate) config: KitConfig,
     pub(crate) management: Management,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -45,16 +47,19 @@ impl Mesh {
         let key = Secret::new("the key of the mesh");
         let peers = PeersConfig::all_at(grpc);
         let mut config = KitConfig::new("test", &redis.url(), folder.path().to_owned(), key, peers);
-        config.resolver = ResolverConfig { positive: ms(300), negative: ms(100), capacity: 100 };
-        config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), negative: ms(100) };
+        config.resolver = ResolverConfig { positive: ms(300), held: ms(300), negative: ms(100), capacity: 100 };
+        config.jwt = tokens();
+        config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), held: ms(200), negative: ms(100) };
         adjust(&mut config);
-        let kit = Kit::start(config).await.unwrap();
+        let kit = Kit::start(config.clone()).await.unwrap();
+        // From then on nothing that is remembered is doubted for other reasons than a test's.
+        testkit::eventually(Duration::from_secs(10), || async { kit.changes.connected() }).await;
         let management = Management::default();
         let service = Service::new(Domain::Management).serve(ManagementServiceServer::new(management.clone()));
         let stop = CancellationToken::new();
         let (running, ending) = (kit.clone(), stop.clone());
         let host = tokio::spawn(async move { host.serve(service).until(&running, ending.cancelled()).await });
-        Self { redis, kit, management, grpc, admin, stop, host, _folder: folder }
+        Self { redis, kit, config, management, grpc, admin, stop, host, _folder: folder }
     }
 
     /// Connects as an outsider does.
@@ -71,6 +76,12 @@ impl Mesh {
         let response = http_client().build().unwrap().get(format!("http://{}{path}", self.admin)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
+}
+
+/// Which tokens are accepted.
+pub(crate) fn tokens() -> JwtConfig {
+    let secret = Secret::new("a secret that nobody guesses in a hurry");
+    JwtConfig { leeway: ms(0), ..JwtConfig::with_secret(secret, "issuer", "nooble") }
 }
 
 /// Starts to build a client that speaks plain HTTP.

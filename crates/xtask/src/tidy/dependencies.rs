@@ -43,7 +43,7 @@ const TOP: &[&str] = &["nooble", "bench", "e2e"];
 
 /// Outside crates that only some of ours may know.
 const WARDENS: &[(&str, &[&str])] = &[
-    ("redis", &["broker", "queue", "quota", "session"]),
+    ("redis", &["broker", "queue", "quota", "service-kit", "session"]),
     ("sqlx", &["store", "management", "conversation", "query", "ingestion"]),
     ("opentelemetry", &["telemetry"]),
     ("opentelemetry_sdk", &["telemetry"]),
@@ -52,7 +52,8 @@ const WARDENS: &[(&str, &[&str])] = &[
     ("tracing-opentelemetry", &["telemetry"]),
     ("axum", &["gateway", "service-kit", "testkit"]),
     ("candle-core", &["models"]),
-    ("reqwest", &["models", "nooble", "bench", "e2e"]),
+    ("reqwest", &["models", "nooble", "bench", "e2e", "service-kit"]),
+    ("ring", &["service-kit"]),
 ];
 
 /// Names that cannot say no.

@@ -45,6 +45,8 @@ impl Mesh {
             ..config
         };
         let kit = Kit::start(config).await.expect("the kit starts");
+        // From then on what is remembered is doubted after a change only.
+        testkit::eventually(Duration::from_secs(10), || async { kit.changes.connected() }).await;
         let execution = execution::service(Config::default(), &kit, model).await.expect("the service starts");
         let (management, conversations) = (Management::default(), Conversations::default());
         let others = Service::outside_of_domains()

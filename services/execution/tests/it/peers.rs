@@ -67,6 +67,8 @@ management! {
     update_tenant(UpdateTenantRequest) -> UpdateTenantResponse;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+    rotate_api_key(RotateApiKeyRequest) -> RotateApiKeyResponse;
+    list_api_keys(ListApiKeysRequest) -> ListApiKeysResponse;
     resolve_credential(ResolveCredentialRequest) -> ResolveCredentialResponse;
     create_agent(CreateAgentRequest) -> CreateAgentResponse;
     update_agent(UpdateAgentRequest) -> UpdateAgentResponse;

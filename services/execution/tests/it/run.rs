@@ -67,6 +67,9 @@ async fn the_model_is_told_who_it_is_and_what_was_said_before() {
     assert_eq!(history, expected, "the agent reads three messages, though its tier would allow thirty");
     assert_eq!(*mesh.conversations.limits.lock().expect("nobody panicked"), [3, 3, 3]);
     assert_eq!(mesh.management.asked.load(Ordering::SeqCst), 1, "an agent is remembered");
+    mesh.kit.changes.announce(service_kit::Change::Thing("tenant-1".parse().expect("an id"))).await;
+    mesh.run(run_of("talker", "four", "sess-long")).await;
+    assert_eq!(mesh.management.asked.load(Ordering::SeqCst), 2, "until something of its tenant changes");
 }
 
 #[tokio::test]

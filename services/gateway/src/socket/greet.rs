@@ -2,7 +2,7 @@
 
 use action::{TenantId, Tier};
 use axum::extract::ws::Message;
-use fault::Failure;
+use fault::{Failure, reason};
 
 use super::close::Close;
 use super::drain::Place;
@@ -77,6 +77,9 @@ pub(super) async fn prove(edge: &Edge, wanted: &Wanted, credential: &Credential)
 
 /// Returns how a socket ends whose owner is not proved.
 pub(super) fn verdict(failure: &Failure) -> Close {
+    if failure.reason() == &reason::CREDENTIAL_EXPIRED {
+        return Close::Expired;
+    }
     match failure.reason().code {
         fault::Code::Unauthenticated => Close::InvalidToken,
         fault::Code::Unavailable

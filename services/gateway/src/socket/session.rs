@@ -172,7 +172,9 @@ impl Session {
             return Ok(());
         }
         line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
-        Err(if verdict(&failure) == Close::InvalidToken { Close::Expired } else { Close::Forbidden })
+        // It was good when the socket was opened.
+        let ended = matches!(verdict(&failure), Close::InvalidToken | Close::Expired);
+        Err(if ended { Close::Expired } else { Close::Forbidden })
     }
 
     async fn unattached(&self, line: &mut Line) -> Result<(), Close> {

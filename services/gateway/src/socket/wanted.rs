@@ -50,14 +50,9 @@ impl Wanted {
     pub(crate) async fn check(&self, edge: &Edge, caller: &Caller) -> Result<(TenantId, Tier), Failure> {
         let proved = caller.tenant()?;
         self.asserted.agree(caller)?;
-        if let (Some(asserted), Some(user)) = (&self.user, &caller.user)
-            && asserted != user
-        {
-            let text = "the credential belongs to another user than the one asserted";
-            return Err(Failure::new(&reason::TENANT_MISMATCH, text).field(name::USER));
-        }
+        caller.assert_user(self.user.clone(), name::USER)?;
         if let Some(agent) = &self.agent {
-            edge.admission.access_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
+            edge.grant_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
         }
         Ok(proved)
     }

@@ -18,3 +18,4 @@ mod mesh;
 mod settings;
 mod socket;
 mod tasks;
+mod tokens;

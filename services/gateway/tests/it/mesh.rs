@@ -8,7 +8,7 @@ use gateway::Config;
 use proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use proto::management::v1::management_service_server::ManagementServiceServer;
 use proto::orchestrator::v1::orchestrator_service_server::OrchestratorServiceServer;
-use service_kit::identity::ResolverConfig;
+use service_kit::identity::{JwtConfig, ResolverConfig};
 use service_kit::{AdmissionConfig, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,6 +34,12 @@ pub(crate) fn quick() -> Config {
     Config { auth_timeout: ms(400), write_timeout: ms(1000), drain_grace: Duration::from_secs(3), ..Config::default() }
 }
 
+/// Which tokens are accepted.
+pub(crate) fn tokens() -> JwtConfig {
+    let secret = Secret::new("a secret that nobody guesses in a hurry");
+    JwtConfig { leeway: ms(0), ..JwtConfig::with_secret(secret, "issuer", "nooble") }
+}
+
 impl Mesh {
     pub(crate) async fn start() -> Self {
         Self::with(quick()).await
@@ -53,8 +59,9 @@ impl Mesh {
         for service in ["nooble", "orchestrator", "orchestrator", "gateway"] {
             let key = Secret::new("the key of the mesh");
             let mut config = KitConfig::new(service, &redis.url(), folder.path().to_owned(), key, peers.clone());
-            config.resolver = ResolverConfig { positive: ms(200), negative: ms(100), capacity: 100 };
-            config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), negative: ms(100) };
+            config.resolver = ResolverConfig { positive: ms(200), held: ms(200), negative: ms(100), capacity: 100 };
+            config.jwt = tokens();
+            config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), held: ms(200), negative: ms(100) };
             kits.push(Kit::start(config).await.unwrap());
         }
         let management = Management::default();

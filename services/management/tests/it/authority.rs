@@ -113,6 +113,8 @@ async fn tenants_and_keys_are_an_operators() {
             read(grpc.update_tenant(by(caller, wire::UpdateTenantRequest::default())).await).map(drop),
             read(grpc.create_api_key(by(caller, wire::CreateApiKeyRequest::default())).await).map(drop),
             read(grpc.revoke_api_key(by(caller, wire::RevokeApiKeyRequest::default())).await).map(drop),
+            read(grpc.rotate_api_key(by(caller, wire::RotateApiKeyRequest::default())).await).map(drop),
+            read(grpc.list_api_keys(by(caller, wire::ListApiKeysRequest::default())).await).map(drop),
         ];
         assert!(refused.into_iter().all(|answer| refusal(answer).0 == "SCOPE_REQUIRED"));
     }
@@ -136,6 +138,39 @@ async fn a_key_without_the_scope_tenant_does_not_act_for_its_tenant() {
     for answer in calls(&fixture, &worker, "", "agent-1", "docs").await {
         assert_eq!(refusal(answer).0, "SCOPE_REQUIRED");
     }
+}
+
+#[tokio::test]
+async fn a_service_reads_the_record_of_a_tenant_whose_token_it_was_shown() {
+    let (fixture, acme, _) = two_tenants().await;
+    let get = async |caller: &Caller, tenant: &str| {
+        let request = wire::GetTenantRequest { tenant_id: tenant.into() };
+        read(fixture.grpc.get_tenant(by(caller, request)).await)
+    };
+    assert_eq!(get(&inside(), "acme").await.unwrap().tenant.unwrap().tier(), Tier::Advance);
+    assert_eq!(refusal(get(&inside(), "nobody").await), because("NOT_FOUND", "tenant_id"));
+    assert_eq!(refusal(get(&inside(), "").await).0, "SCOPE_REQUIRED");
+    // On behalf of a tenant it reaches what the tenant reaches.
+    let for_acme = Caller { service: Some("gateway".into()), ..acme };
+    assert_eq!(refusal(get(&for_acme, "other").await), because("TENANT_MISMATCH", "tenant_id"));
+}
+
+#[tokio::test]
+async fn a_credential_that_is_limited_to_agents_sees_these_and_changes_nothing() {
+    let (fixture, acme, _) = two_tenants().await;
+    fixture.create(&acme, agent("agent-2", "Two")).await.unwrap();
+    let limited = Caller { agents: Some(["agent-2".parse().unwrap()].into()), ..acme };
+    let listed = read(fixture.grpc.list_agents(by(&limited, wire::ListAgentsRequest::default())).await).unwrap();
+    assert_eq!(listed.agents.iter().map(|agent| agent.agent_id.as_str()).collect::<Vec<_>>(), ["agent-2"]);
+    assert!(fixture.get(&limited, "agent-2").await.is_ok());
+    for id in ["agent-1", "agent-9"] {
+        assert_eq!(refusal(fixture.get(&limited, id).await), because("ACCESS_DENIED", "agent_id"));
+    }
+    let reasons = calls(&fixture, &limited, "", "agent-2", "docs").await.into_iter().skip(1).take(2);
+    assert!(reasons.map(refusal).all(|(reason, _)| reason == "ACCESS_DENIED"));
+    assert_eq!(refusal(fixture.create(&limited, agent("agent-3", "Three")).await).0, "ACCESS_DENIED");
+    let request = wire::CreateCollectionRequest::default();
+    assert_eq!(refusal(read(fixture.grpc.create_collection(by(&limited, request)).await)).0, "ACCESS_DENIED");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use futures::future::join_all;
 use management::{Config, admin_key};
@@ -108,7 +109,8 @@ async fn every_bound_of_a_key_is_kept() {
         ("", "", &["admin", "tenant"], because("INVALID_FIELD", "scopes")),
     ] {
         let scopes = scopes.iter().map(|&scope: &&str| scope.to_owned()).collect();
-        let request = wire::CreateApiKeyRequest { tenant_id: tenant.into(), name: name.into(), scopes };
+        let request =
+            wire::CreateApiKeyRequest { tenant_id: tenant.into(), name: name.into(), scopes, expires_at: None };
         assert_eq!(refusal(read(fixture.grpc.create_api_key(by(&operator(), request)).await)), expected);
     }
 }
@@ -172,4 +174,132 @@ async fn tables_that_were_lost_learn_the_admin_key_again() {
     }
     assert!(admin_key(&Config::default(), moved.path()).await.unwrap() == key);
     assert!(resolve(&open(moved.path()).await, key.expose()).await.is_ok());
+}
+
+fn in_seconds(seconds: i64) -> prost_types::Timestamp {
+    let now = action::time::to_proto(std::time::SystemTime::now());
+    prost_types::Timestamp { seconds: now.seconds + seconds, ..now }
+}
+
+async fn create_until(
+    fixture: &Fixture,
+    end: prost_types::Timestamp,
+) -> Result<wire::CreateApiKeyResponse, fault::Failure> {
+    let request = wire::CreateApiKeyRequest { tenant_id: "acme".into(), expires_at: Some(end), ..Default::default() };
+    read(fixture.grpc.create_api_key(by(&operator(), request)).await)
+}
+
+async fn rotate(
+    fixture: &Fixture,
+    request: wire::RotateApiKeyRequest,
+) -> Result<wire::RotateApiKeyResponse, fault::Failure> {
+    read(fixture.grpc.rotate_api_key(by(&operator(), request)).await)
+}
+
+fn rotation(key_id: &str, overlap: Option<Duration>) -> wire::RotateApiKeyRequest {
+    let overlap = overlap.map(action::time::duration_to_proto);
+    wire::RotateApiKeyRequest { key_id: key_id.into(), overlap, expires_at: None }
+}
+
+#[tokio::test]
+async fn a_key_ends_by_itself_and_says_so_to_whoever_has_it() {
+    let fixture = Fixture::new().await;
+    fixture.tenant("acme", Tier::Free).await;
+    for end in [in_seconds(-1), prost_types::Timestamp { seconds: i64::MAX, nanos: 0 }] {
+        assert_eq!(refusal(create_until(&fixture, end).await), because("INVALID_FIELD", "expires_at"));
+    }
+    let made = create_until(&fixture, in_seconds(1)).await.unwrap();
+    let key = made.key.unwrap();
+    let resolved = fixture.resolve(&made.secret).await.unwrap();
+    assert_eq!((resolved.expires_at, resolved.expires_at.is_some()), (key.expires_at, true));
+    let expired =
+        async || fixture.resolve(&made.secret).await.is_err_and(|refused| refused.reason().id == "CREDENTIAL_EXPIRED");
+    testkit::eventually(Duration::from_secs(5), expired).await;
+    let wrong = format!("nbl_{}_{}", key.key_id, "x".repeat(43));
+    assert_eq!(refusal(fixture.resolve(&wrong).await).0, "CREDENTIAL_INVALID", "others are not told");
+    assert_eq!(refusal(rotate(&fixture, rotation(&key.key_id, None)).await), because("INVALID_FIELD", "key_id"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_replaced_goes_on_for_the_overlap_and_no_longer() {
+    let fixture = Fixture::new().await;
+    fixture.tenant("acme", Tier::Free).await;
+    let (key_id, secret) = fixture.key("acme", &["tenant", "worker:query"]).await;
+    let rotated = rotate(&fixture, rotation(&key_id, Some(Duration::from_secs(1)))).await.unwrap();
+    let (new, old) = (rotated.key.unwrap(), rotated.replaced.unwrap());
+    assert_eq!((new.tenant_id.as_str(), new.name.as_str(), new.expires_at), ("acme", "a key", None));
+    assert_eq!((old.key_id.as_str(), &old.replaced_by), (key_id.as_str(), &new.key_id));
+    let scopes = fixture.resolve(&rotated.secret).await.unwrap().scopes;
+    assert_eq!(fixture.resolve(&secret).await.unwrap().scopes, scopes);
+    testkit::eventually(Duration::from_secs(5), async || fixture.resolve(&secret).await.is_err()).await;
+    assert!(fixture.resolve(&rotated.secret).await.is_ok());
+
+    let at_once = rotate(&fixture, rotation(&new.key_id, Some(Duration::ZERO))).await.unwrap();
+    assert_eq!(refusal(fixture.resolve(&rotated.secret).await).0, "CREDENTIAL_EXPIRED");
+    assert!(fixture.resolve(&at_once.secret).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_replacement_lasts_as_long_as_the_key_before_and_never_prolongs_that() {
+    let fixture = Fixture::new().await;
+    fixture.tenant("acme", Tier::Free).await;
+    let made = create_until(&fixture, in_seconds(600)).await.unwrap().key.unwrap();
+    let rotated = rotate(&fixture, rotation(&made.key_id, None)).await.unwrap();
+    assert_eq!(rotated.replaced.unwrap().expires_at, made.expires_at, "24 h would be longer");
+    let (end, new_end) = (made.expires_at.unwrap(), rotated.key.unwrap().expires_at.unwrap());
+    assert!((0..10).contains(&(new_end.seconds - end.seconds)), "{end:?} {new_end:?}");
+    let endless = fixture.key("acme", &[]).await.0;
+    let rotated = rotate(&fixture, rotation(&endless, None)).await.unwrap();
+    let left = rotated.replaced.unwrap().expires_at.unwrap().seconds - in_seconds(0).seconds;
+    assert!((86_390..=86_401).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn every_bound_of_a_replacement_is_kept() {
+    let fixture = Fixture::new().await;
+    let (key_id, _) = fixture.key("", &["admin"]).await;
+    let day = Duration::from_hours(24);
+    assert_eq!(refusal(rotate(&fixture, rotation("unknown", None)).await), because("NOT_FOUND", "key_id"));
+    assert_eq!(refusal(rotate(&fixture, rotation(&key_id, Some(day * 31))).await), because("INVALID_FIELD", "overlap"));
+    let past = wire::RotateApiKeyRequest { expires_at: Some(in_seconds(-1)), ..rotation(&key_id, None) };
+    assert_eq!(refusal(rotate(&fixture, past).await), because("INVALID_FIELD", "expires_at"));
+    rotate(&fixture, rotation(&key_id, None)).await.unwrap();
+    assert_eq!(refusal(rotate(&fixture, rotation(&key_id, None)).await), because("INVALID_FIELD", "key_id"), "twice");
+    let (revoked, _) = fixture.key("", &["admin"]).await;
+    revoke(&fixture, &revoked).await.unwrap();
+    assert_eq!(refusal(rotate(&fixture, rotation(&revoked, None)).await), because("INVALID_FIELD", "key_id"));
+}
+
+#[tokio::test]
+async fn keys_are_listed_by_pages_and_by_tenant_without_their_secrets() {
+    let fixture = Fixture::new().await;
+    for tenant in ["acme", "other"] {
+        fixture.tenant(tenant, Tier::Free).await;
+        for _ in 0..3 {
+            fixture.key(tenant, &[]).await;
+        }
+    }
+    let (revoked, secret) = fixture.key("acme", &[]).await;
+    revoke(&fixture, &revoked).await.unwrap();
+    let page = async |tenant: &str, page_token: String| {
+        let request = wire::ListApiKeysRequest { tenant_id: tenant.into(), page_size: 3, page_token };
+        read(fixture.grpc.list_api_keys(by(&operator(), request)).await).unwrap()
+    };
+    for (tenant, count) in [("acme", 4), ("other", 3), ("", 7)] {
+        let (mut keys, mut token) = (Vec::new(), String::new());
+        loop {
+            let answer = page(tenant, token).await;
+            assert!(answer.keys.len() <= 3);
+            assert!(!format!("{answer:?}").contains(secret.rsplit('_').next().unwrap()));
+            keys.extend(answer.keys);
+            token = answer.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(keys.len(), count);
+        assert!(keys.is_sorted_by(|one, other| one.key_id < other.key_id));
+        assert!(tenant.is_empty() || keys.iter().all(|key| key.tenant_id == tenant));
+        assert_eq!(keys.iter().any(|key| key.revoked_at.is_some()), tenant != "other");
+    }
 }

@@ -65,7 +65,8 @@ impl Fixture {
     /// Makes a key and returns its id and the whole of it.
     async fn key(&self, tenant: &str, scopes: &[&str]) -> (String, String) {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        let request = wire::CreateApiKeyRequest { tenant_id: tenant.into(), name: "a key".into(), scopes };
+        let request =
+            wire::CreateApiKeyRequest { tenant_id: tenant.into(), name: "a key".into(), scopes, expires_at: None };
         let made = self.grpc.create_api_key(by(&operator(), request)).await.expect("the tenant exists").into_inner();
         (made.key.expect("a key was made").key_id, made.secret)
     }

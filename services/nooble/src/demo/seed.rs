@@ -88,7 +88,8 @@ async fn key(peers: &Peers, tenant_id: &str, known: Option<&DemoTenant>) -> Resu
             return Ok(known.api_key.clone());
         }
     }
-    let request = CreateApiKeyRequest { tenant_id: tenant_id.to_owned(), name: "demo".to_owned(), scopes: Vec::new() };
+    let request =
+        CreateApiKeyRequest { tenant_id: tenant_id.to_owned(), name: "demo".to_owned(), ..Default::default() };
     let answer = peers.management(operator()).create_api_key(request).await.map_err(|status| refused(&status))?;
     Ok(answer.into_inner().secret)
 }

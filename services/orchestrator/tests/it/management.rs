@@ -50,7 +50,7 @@ macro_rules! management {
                 let tier = action::Tier::Professional.to_proto().into();
                 let tenant = Tenant { tenant_id: "tenant-1".into(), tier, is_active: true, ..Tenant::default() };
                 let scopes = vec![service_kit::Scope::Tenant.to_string()];
-                let answer = ResolveCredentialResponse { tenant: Some(tenant), scopes, key_id: "key".into() };
+                let answer = ResolveCredentialResponse { tenant: Some(tenant), scopes, key_id: "key".into(), expires_at: None };
                 Ok(Response::new(answer))
             }
 
@@ -80,6 +80,8 @@ management! {
     update_tenant(UpdateTenantRequest) -> UpdateTenantResponse;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;
+    rotate_api_key(RotateApiKeyRequest) -> RotateApiKeyResponse;
+    list_api_keys(ListApiKeysRequest) -> ListApiKeysResponse;
     create_agent(CreateAgentRequest) -> CreateAgentResponse;
     update_agent(UpdateAgentRequest) -> UpdateAgentResponse;
     resolve_public_agent(ResolvePublicAgentRequest) -> ResolvePublicAgentResponse;

@@ -61,7 +61,21 @@ impl ManagementService for Management {
             ..Default::default()
         };
         let scopes = vec!["tenant".to_owned()];
-        Ok(Response::new(wire::ResolveCredentialResponse { tenant: Some(tenant), scopes, key_id: "key".to_owned() }))
+        let key_id = "key".to_owned();
+        Ok(Response::new(wire::ResolveCredentialResponse { tenant: Some(tenant), scopes, key_id, expires_at: None }))
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<wire::GetTenantRequest>,
+    ) -> Result<Response<wire::GetTenantResponse>, Status> {
+        self.enter()?;
+        Caller::of(&request)?.inside()?;
+        let tenant_id = request.into_inner().tenant_id;
+        let tier = tier_of(&tenant_id).ok_or_else(|| Failure::new(&reason::NOT_FOUND, "unknown"))?;
+        let tier = tier.to_proto().into();
+        let tenant = wire::Tenant { tenant_id, tier, is_active: true, ..Default::default() };
+        Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
     }
 
     async fn get_agent(
@@ -94,10 +108,11 @@ impl ManagementService for Management {
 
     not_needed! { wire;
         create_tenant: CreateTenantRequest => CreateTenantResponse;
-        get_tenant: GetTenantRequest => GetTenantResponse;
         update_tenant: UpdateTenantRequest => UpdateTenantResponse;
         create_api_key: CreateApiKeyRequest => CreateApiKeyResponse;
         revoke_api_key: RevokeApiKeyRequest => RevokeApiKeyResponse;
+        rotate_api_key: RotateApiKeyRequest => RotateApiKeyResponse;
+        list_api_keys: ListApiKeysRequest => ListApiKeysResponse;
         create_agent: CreateAgentRequest => CreateAgentResponse;
         update_agent: UpdateAgentRequest => UpdateAgentResponse;
         resolve_public_agent: ResolvePublicAgentRequest => ResolvePublicAgentResponse;

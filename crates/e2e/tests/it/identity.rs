@@ -1,0 +1,131 @@
+//! Tokens and keys, through the whole product, as an operator and a user handle them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use e2e::{Client, Nooble};
+use serde_json::{Value, json};
+
+use crate::{PATIENCE, WORDS};
+
+/// Within this time a change holds everywhere; what is measured has the time of a request on top.
+const SOON: Duration = Duration::from_millis(1500);
+
+async fn run(nooble: &Nooble, folder: &Path, command: &[&str]) -> (bool, String) {
+    let mut arguments = command.to_vec();
+    arguments.extend(["--data-dir", folder.to_str().expect("a plain name")]);
+    if command.first() != Some(&"token") {
+        arguments.extend(["--grpc", &nooble.ready.grpc]);
+    }
+    let output = Nooble::command(&arguments).output().await.expect("the command runs");
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(text).expect("it prints text"))
+}
+
+async fn said(nooble: &Nooble, folder: &Path, command: &[&str]) -> String {
+    let (success, said) = run(nooble, folder, command).await;
+    assert!(success, "{command:?}: {said}");
+    said
+}
+
+fn fact(lines: &str, name: &str) -> String {
+    let found = lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {name} in {lines}")).to_owned()
+}
+
+/// A client of `acme-1` with a credential.
+fn client(nooble: &Nooble, credential: &str, agent: &str) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client {
+        http: reqwest::Client::new(),
+        address: nooble.ready.http.clone(),
+        tier: "professional".to_owned(),
+        tenant: json!({ "tenant_id": "acme-1", "api_key": credential, "agent_id": agent }),
+    }
+}
+
+/// Sends a message; returns the status and the reason of a refusal.
+async fn send(client: &Client) -> (u16, String) {
+    let answer = client.message("session-1", "Hello").send().await.expect("the edge answers");
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("the answer is JSON");
+    (status, body["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn tenant_and_agent(nooble: &Nooble, folder: &Path) -> String {
+    said(nooble, folder, &["tenant-create", "Acme", "--id", "acme-1", "--plan", "professional"]).await;
+    fact(&said(nooble, folder, &["agent-create", "acme-1", "An agent"]).await, "agent_id")
+}
+
+#[tokio::test]
+async fn a_token_that_is_minted_on_a_laptop_sends_a_message_and_follows_its_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;
+    let mode = std::fs::metadata(folder.path().join("jwt.key")).expect("it was made").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let agent = tenant_and_agent(&nooble, folder.path()).await;
+    let mint =
+        ["token", "mint", "--tenant", "acme-1", "--user", "user-7", "--agents", &agent, "--tier", "professional"];
+    let token = said(&nooble, folder.path(), &mint).await.trim().to_owned();
+    let shown = said(&nooble, folder.path(), &["token", "check", &token, "--json"]).await;
+    let shown: Value = serde_json::from_str(&shown).expect("it prints JSON");
+    assert_eq!((shown["tenant_id"].as_str(), shown["agents"][0].as_str()), (Some("acme-1"), Some(agent.as_str())));
+    let user = client(&nooble, &token, &agent);
+    let mut socket = user.socket("session-1", None).await;
+    socket.until("connection_ack", PATIENCE).await;
+    assert_eq!(send(&user).await.0, 200);
+    socket.until("agent_response", PATIENCE).await;
+    assert_eq!(send(&client(&nooble, &token, "agent-other")).await, (403, "ACCESS_DENIED".to_owned()));
+    let (signed, signature) = token.rsplit_once('.').expect("three segments");
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    let broken = format!("{signed}.{first}{}", &signature[1..]);
+    assert_eq!(send(&client(&nooble, &broken, &agent)).await, (401, "CREDENTIAL_INVALID".to_owned()));
+    let (fine, why) = run(&nooble, folder.path(), &["token", "check", &broken]).await;
+    assert!(!fine && why.contains("signature"), "{why}");
+    let stranger = said(&nooble, folder.path(), &["token", "mint", "--tenant", "nobody-1"]).await;
+    let stranger = client(&nooble, stranger.trim(), &agent);
+    assert_eq!(send(&stranger).await, (401, "CREDENTIAL_INVALID".to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_and_revoked_and_every_change_holds_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;
+    let agent = tenant_and_agent(&nooble, folder.path()).await;
+    let made = said(&nooble, folder.path(), &["key-create", "acme-1", "--expires-in", "90d"]).await;
+    let old = client(&nooble, &fact(&made, "api_key"), &agent);
+    assert_eq!(send(&old).await.0, 200);
+    let rotated = said(&nooble, folder.path(), &["key-rotate", &fact(&made, "key_id")]).await;
+    let new = client(&nooble, &fact(&rotated, "api_key"), &agent);
+    assert_eq!((send(&old).await.0, send(&new).await.0), (200, 200), "both work during the overlap");
+
+    let at_once = ["key-rotate", &fact(&rotated, "key_id"), "--overlap", "0s"];
+    let newest = said(&nooble, folder.path(), &at_once).await;
+    refused_soon(&new, "CREDENTIAL_EXPIRED").await;
+    let newest_client = client(&nooble, &fact(&newest, "api_key"), &agent);
+    assert_eq!(send(&newest_client).await.0, 200);
+    said(&nooble, folder.path(), &["key-revoke", &fact(&newest, "key_id")]).await;
+    refused_soon(&newest_client, "CREDENTIAL_INVALID").await;
+    assert_eq!(send(&old).await.0, 200, "another key goes on");
+
+    let listed = said(&nooble, folder.path(), &["key-list", "--tenant", "acme-1", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).expect("it prints JSON");
+    let states: Vec<&str> =
+        listed["keys"].as_array().expect("a list").iter().filter_map(|key| key["state"].as_str()).collect();
+    assert_eq!(states.len(), 3);
+    assert!(states.contains(&"revoked") && states.contains(&"expired"), "{listed}");
+    assert!(!listed.to_string().contains("nbl_"), "no secret is listed");
+}
+
+async fn refused_soon(client: &Client, reason: &str) {
+    let began = Instant::now();
+    loop {
+        let (status, found) = send(client).await;
+        if status == 401 {
+            assert_eq!(found, reason);
+            return;
+        }
+        assert!(began.elapsed() < SOON, "still accepted");
+    }
+}
