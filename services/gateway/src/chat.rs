@@ -1,4 +1,4 @@
-//! `POST /api/chat/send`: a message in, a task out.
+//! A message in, a task out: `POST /api/chat/send`, and what it shares with the `send` frame of a socket.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use fault::{Failure, Fault as _, reason};
 use http::HeaderMap;
 use proto::execution::v1::AgentRun;
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
-use quota::UsageKind;
+use quota::{UsageKind, Window};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use service_kit::Caller;
 
 use crate::edge::Edge;
-use crate::headers::{ChatHeaders, name};
+use crate::headers::{ChatHeaders, Destination, name};
 use crate::problem::Refusal;
 use crate::{body, limits};
 
@@ -25,11 +25,11 @@ use crate::{body, limits};
 #[derive(Debug, Serialize)]
 pub(crate) struct ChatView {
     success: bool,
-    task_id: String,
+    pub(crate) task_id: String,
     message: &'static str,
-    queue_name: String,
+    pub(crate) queue_name: String,
     /// Seconds.
-    estimated_time: f64,
+    pub(crate) estimated_time: f64,
 }
 
 impl From<SendMessageResponse> for ChatView {
@@ -57,31 +57,39 @@ pub(crate) async fn send(State(edge): State<Edge>, headers: HeaderMap, body: Bod
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
     asked.asserted.agree(&caller)?;
-    grant(&edge, &caller, &asked).await?;
-    let windows = limits::charge(&edge, &caller, usage(asked.context)).await?;
-    let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
-    let request = edge.call(request(asked, text));
-    let response = edge.peers.orchestrator(&caller).send_message(request).await?.into_inner();
-    let answer = ChatView::from(response);
+    let posted = post(&edge, caller, asked.to, text).await;
+    let (answer, windows) = posted.map_err(|failure| limits::refusal(by_header(failure)))?;
     tracing::Span::current().record("nooble.task_id", &answer.task_id);
-    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
     Ok((limits::headers(&windows), Json(answer)).into_response())
 }
 
-/// Checks that the tenant may use what the headers name.
-async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<(), Failure> {
-    let granted = edge.admission.access_agent(caller, &asked.agent).await;
-    granted.map_err(|failure| named(failure, name::AGENT))?;
-    if let Some(collection) = &asked.collection {
-        let granted = edge.admission.access_collection(caller, collection).await;
-        granted.map_err(|failure| named(failure, name::COLLECTION))?;
+/// Brings a message of a proved caller to the orchestrator: access, limit, and only then the call. Fields are named as in
+/// the message.
+pub(crate) async fn post(
+    edge: &Edge,
+    caller: Caller,
+    to: Destination,
+    text: ChatBody,
+) -> Result<(ChatView, Vec<Window>), Failure> {
+    edge.admission.access_agent(&caller, &to.agent).await?;
+    if let Some(collection) = &to.collection {
+        edge.admission.access_collection(&caller, collection).await?;
     }
-    Ok(())
+    let windows = limits::charge(edge, &caller, usage(to.context)).await?;
+    let caller = Caller { user: to.user.clone(), ..caller.into_admitted() };
+    let sent = edge.peers.orchestrator(&caller).send_message(edge.call(request(to, text))).await;
+    let answer = ChatView::from(sent.map_err(|status| Failure::from_status(&status))?.into_inner());
+    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
+    Ok((answer, windows))
 }
 
-/// Callers of the edge know the header, not the field of the message behind it.
-fn named(failure: Failure, header: &'static str) -> Failure {
-    if failure.field_name().is_some() { failure.field(header) } else { failure }
+/// Callers of the route know the header, not the field of the message behind it.
+fn by_header(failure: Failure) -> Failure {
+    match failure.field_name() {
+        Some("agent_id") => failure.field(name::AGENT),
+        Some("collection_id") => failure.field(name::COLLECTION),
+        _ => failure,
+    }
 }
 
 fn usage(context: ContextType) -> UsageKind {
@@ -92,24 +100,24 @@ fn usage(context: ContextType) -> UsageKind {
     }
 }
 
-fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
+fn request(to: Destination, text: ChatBody) -> SendMessageRequest {
     use proto::action::v1::ContextType as Wire;
-    let context = match asked.context {
+    let context = match to.context {
         ContextType::Agent => Wire::Agent,
         ContextType::Workflow => Wire::Workflow,
         ContextType::Collection => Wire::Collection,
     };
-    let conversation_id = asked.conversation.map(|id| id.to_string()).unwrap_or_default();
+    let conversation_id = to.conversation.map(|id| id.to_string()).unwrap_or_default();
     let run = AgentRun { conversation_id, ..text.0 };
     SendMessageRequest {
-        agent_id: asked.agent.to_string(),
-        session_id: asked.session.to_string(),
+        agent_id: to.agent.to_string(),
+        session_id: to.session.to_string(),
         run: Some(run),
         context_type: context.into(),
-        collection_id: asked.collection.map(|id| id.to_string()).unwrap_or_default(),
-        user_id: asked.user.map(|id| id.to_string()).unwrap_or_default(),
-        request_source: asked.source,
-        client_version: asked.version,
+        collection_id: to.collection.map(|id| id.to_string()).unwrap_or_default(),
+        user_id: to.user.map(|id| id.to_string()).unwrap_or_default(),
+        request_source: to.source,
+        client_version: to.version,
         timeout: None,
         callback_queue: String::new(),
     }

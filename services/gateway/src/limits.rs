@@ -12,12 +12,9 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Charges one unit; a refusal costs nothing and carries the headers, too.
-pub(crate) async fn charge(edge: &Edge, caller: &Caller, kind: UsageKind) -> Result<Vec<Window>, Refusal> {
-    match edge.admission.admit(caller, kind).await {
-        Ok(windows) => Ok(windows.unwrap_or_default()),
-        Err(failure) => Err(refusal(failure)),
-    }
+/// Charges one unit; a refusal costs nothing.
+pub(crate) async fn charge(edge: &Edge, caller: &Caller, kind: UsageKind) -> Result<Vec<Window>, Failure> {
+    Ok(edge.admission.admit(caller, kind).await?.unwrap_or_default())
 }
 
 /// Refuses a caller whose limit is used up, before something large is taken in. Charges nothing.

@@ -34,9 +34,31 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    /// Names the task that the frame is about.
+    #[must_use]
+    pub(super) fn of_task(self, task_id: &str) -> Self {
+        Self { task_id: Some(task_id.to_owned()), ..self }
+    }
+
     /// Returns the frame's type.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Says which request of the client this answers.
+    #[must_use]
+    pub(crate) fn about(mut self, request_id: Option<String>) -> Self {
+        if let Some(id) = request_id {
+            self.metadata.insert("request_id".to_owned(), id.into());
+        }
+        self
+    }
+
+    /// Marks a frame of another log than the one that the socket follows: its position means nothing there.
+    #[must_use]
+    pub(crate) fn subscribed(mut self, to: &'static str) -> Self {
+        self.metadata.insert("subscription".to_owned(), to.into());
+        Self { epoch: None, seq: None, ..self }
     }
 
     /// Writes the frame as one line of JSON.
@@ -57,7 +79,8 @@ pub(crate) struct Addressee {
 }
 
 impl Addressee {
-    fn envelope(&self, kind: &'static str, data: Value) -> Envelope {
+    /// Makes a frame that belongs to no log.
+    pub(super) fn envelope(&self, kind: &'static str, data: Value) -> Envelope {
         Envelope {
             kind,
             data,

@@ -1,6 +1,7 @@
 //! Who is there: the credential of the upgrade or of a first frame, proved before anything is shown.
 
-use action::{TenantId, Tier};
+use std::sync::Arc;
+
 use axum::extract::ws::Message;
 use fault::Failure;
 
@@ -8,6 +9,7 @@ use super::close::Close;
 use super::drain::Place;
 use super::frames::{Addressee, ProtocolError};
 use super::line::Line;
+use super::proof::{Principal, Proof, prove};
 use super::request::ClientFrame;
 use super::wanted::Wanted;
 use crate::credential::Credential;
@@ -16,24 +18,22 @@ use crate::edge::Edge;
 /// Who opened a socket, as far as the upgrade told.
 pub(super) struct Visitor {
     pub(super) wanted: Wanted,
-    pub(super) credential: Option<Credential>,
-}
-
-/// Who opened a socket, proved.
-pub(super) struct Known {
-    pub(super) wanted: Wanted,
-    pub(super) credential: Credential,
-    pub(super) addressee: Addressee,
+    pub(super) proof: Option<Proof>,
 }
 
 /// Makes sure who is there, and that there is a place for them.
-pub(super) async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, place: &mut Place) -> Result<Known, Close> {
-    let Visitor { wanted, credential } = visitor;
-    let credential = match credential {
-        Some(credential) => credential,
-        None => await_auth(edge, line).await?,
+pub(super) async fn greet(
+    edge: &Edge,
+    line: &mut Line,
+    visitor: Visitor,
+    place: &mut Place,
+) -> Result<Principal, Close> {
+    let Visitor { wanted, proof } = visitor;
+    let proof = match proof {
+        Some(proof) => proof,
+        None => Proof::Credential(await_auth(edge, line).await?),
     };
-    let proved = prove(edge, &wanted, &credential).await.and_then(|(tenant, tier)| {
+    let proved = prove(edge, &wanted, &proof).await.and_then(|(_, tenant, tier)| {
         edge.sockets.proved(place, &tenant)?;
         Ok((tenant, tier))
     });
@@ -45,7 +45,7 @@ pub(super) async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, place:
         }
     };
     let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
-    Ok(Known { wanted, credential, addressee })
+    Ok(Principal { edge: edge.clone(), wanted: Arc::new(wanted), proof, addressee })
 }
 
 /// Waits for the `auth` frame of a socket that came without a credential. Clients that do not read have no more time.
@@ -67,12 +67,6 @@ async fn hear_auth(line: &mut Line) -> Result<Credential, Close> {
         };
         line.say(error.anonymous()).await?;
     }
-}
-
-/// Returns whose credential it is, if it fits what is wanted.
-pub(super) async fn prove(edge: &Edge, wanted: &Wanted, credential: &Credential) -> Result<(TenantId, Tier), Failure> {
-    let caller = edge.resolve(credential).await?;
-    wanted.check(edge, &caller).await
 }
 
 /// Returns how a socket ends whose owner is not proved.

@@ -8,6 +8,7 @@ use fault::{Failure, reason};
 use http::HeaderMap;
 
 use super::greet::Visitor;
+use super::proof::Proof;
 use super::session;
 use super::wanted::Wanted;
 use crate::credential::Credential;
@@ -50,7 +51,7 @@ pub(crate) async fn upgrade(
         .write_buffer_size(0)
         .max_message_size(most)
         .max_frame_size(most);
-    let visitor = Visitor { wanted, credential };
+    let visitor = Visitor { wanted, proof: credential.map(Proof::Credential) };
     Ok(upgrade.on_upgrade(move |socket| session::run(edge, socket, visitor, place)))
 }
 

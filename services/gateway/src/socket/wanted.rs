@@ -22,8 +22,10 @@ pub(crate) struct Wanted {
     /// Where to go on; after the last acknowledged frame when it is absent.
     pub(crate) from: Option<Position>,
     asserted: Asserted,
-    agent: Option<AgentId>,
-    user: Option<UserId>,
+    /// Agent that messages go to which name none.
+    pub(crate) agent: Option<AgentId>,
+    /// Person who is there.
+    pub(crate) user: Option<UserId>,
 }
 
 impl Wanted {

@@ -15,6 +15,8 @@ mod fakes;
 mod flood;
 mod follow;
 mod mesh;
+mod send;
 mod settings;
 mod socket;
+mod subscribe;
 mod tasks;

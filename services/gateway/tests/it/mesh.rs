@@ -26,6 +26,8 @@ pub(crate) struct Mesh {
     pub(crate) served: JoinHandle<Result<(), gateway::Error>>,
     /// The processes of the orchestrator, to be ended.
     pub(crate) orchestrators: Vec<CancellationToken>,
+    /// What the process of an orchestrator is made of: its queue, and the logs behind the task service.
+    pub(crate) kit: Kit,
     _folder: tempfile::TempDir,
 }
 
@@ -76,7 +78,8 @@ impl Mesh {
         let stop = CancellationToken::new();
         let (running, ending) = (kit.clone(), stop.clone());
         let served = tokio::spawn(async move { gateway::serve(config, listener, &running, ending.cancelled()).await });
-        Self { redis, management, ingestion, orchestrator, http, stop, served, orchestrators, _folder: folder }
+        let kit = kits.swap_remove(1);
+        Self { redis, management, ingestion, orchestrator, http, stop, served, orchestrators, kit, _folder: folder }
     }
 }
 

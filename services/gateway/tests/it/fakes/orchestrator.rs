@@ -16,7 +16,7 @@ use proto::task::v1::Frame;
 use proto::task::v1::frame::Body;
 use queue::Queue;
 use service_kit::{Caller, Identity};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
 type Session = (String, String);
@@ -27,6 +27,8 @@ type Outgoing = mpsc::UnboundedSender<ConnectResponse>;
 pub(crate) struct Orchestrator {
     queue: Queue,
     state: Arc<Mutex<State>>,
+    /// Messages are answered while this has a permit.
+    pub(crate) held: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -40,12 +42,12 @@ struct State {
 
 impl Orchestrator {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, state: Arc::default() }
+        Self { queue, state: Arc::default(), held: Arc::new(Semaphore::new(1)) }
     }
 
     /// The same mesh, seen by another process.
     pub(crate) fn beside(&self, queue: Queue) -> Self {
-        Self { queue, state: Arc::clone(&self.state) }
+        Self { queue, state: Arc::clone(&self.state), held: Arc::clone(&self.held) }
     }
 
     /// Appends to a session's log, and tells whoever follows.
@@ -137,9 +139,12 @@ impl OrchestratorService for Orchestrator {
         let request = request.into_inner();
         let tenant = caller.tenant.clone().ok_or_else(|| Failure::new(&reason::ACCESS_DENIED, "no tenant"))?;
         self.state.lock().unwrap().sent.push((request.clone(), caller));
+        let holding = self.held.clone();
+        let _let_go = holding.acquire().await;
         let agent: AgentId = request.agent_id.parse()?;
         let run = request.run.unwrap_or_default();
-        let action = Action::root(tenant.id, tenant.tier, ExecutionContext::agent(agent), &run);
+        let mut action = Action::root(tenant.id, tenant.tier, ExecutionContext::agent(agent), &run);
+        action.session = Some(request.session_id.parse()?);
         let submitted = self.queue.submit(action).await?;
         Ok(Response::new(SendMessageResponse {
             task: Some(submitted.task),

@@ -1,0 +1,156 @@
+//! Sockets that are shown more than their own session.
+
+use std::time::Duration;
+
+use action::{Action, ExecutionContext, TaskId, Tier};
+use proto::execution::v1::AgentRun;
+use proto::task::v1::frame::Body;
+use serde_json::{Value, json};
+use session::{Append, Log};
+
+use crate::client::Socket;
+use crate::mesh::Mesh;
+use crate::socket::{delta, response};
+
+async fn open(mesh: &Mesh, tenant: &str) -> Socket {
+    let mut socket = Socket::open(mesh, tenant, "").await;
+    socket.expect("connection_ack").await;
+    socket
+}
+
+/// Puts a task of pro-1 into the queue, as if it were sent to a session, or without one.
+async fn task(mesh: &Mesh, session: Option<&str>) -> Action {
+    let context = ExecutionContext::agent("agent-pro-1".parse().unwrap());
+    let mut action = Action::root("pro-1".parse().unwrap(), Tier::Professional, context, &AgentRun::default());
+    action.session = session.map(|session| session.parse().unwrap());
+    mesh.kit.queue.submit(action.clone()).await.unwrap();
+    action
+}
+
+async fn append(mesh: &Mesh, action: &Action, body: Body, last: bool) {
+    let append = if last { Append::last(action, body) } else { Append::progress(action, body) };
+    mesh.kit.sessions.append(&Log::of(action), append).await.unwrap();
+}
+
+async fn subscribe(socket: &mut Socket, tasks: &[&Action]) -> Value {
+    let tasks: Vec<String> = tasks.iter().map(|action| action.task.to_string()).collect();
+    socket.say(json!({ "type": "subscribe", "data": { "tasks": tasks, "request_id": "s-1" } })).await;
+    let subscribed = socket.expect("subscribed").await;
+    assert_eq!(subscribed["metadata"]["request_id"], "s-1");
+    subscribed["data"].clone()
+}
+
+#[tokio::test]
+async fn a_task_of_another_session_or_of_none_is_shown_whole_and_ends() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    for session in [Some("session-2"), None] {
+        let action = task(&mesh, session).await;
+        append(&mesh, &action, delta(0, "Hel"), false).await;
+        let subscribed = subscribe(&mut socket, &[&action]).await;
+        assert_eq!(subscribed, json!({ "tasks": [action.task.to_string()], "agents": [] }));
+        let first = socket.expect("agent_delta").await;
+        assert_eq!(first["data"]["text"], "Hel", "what was before is told, too");
+        assert_eq!(first["session_id"].as_str(), session);
+        assert_eq!(first["metadata"], json!({ "subscription": "task" }));
+        assert!(first.get("seq").is_none() && first.get("epoch").is_none(), "another log's position: {first}");
+        append(&mesh, &action, delta(1, "lo"), false).await;
+        assert_eq!(socket.expect("agent_delta").await["data"]["text"], "lo");
+        append(&mesh, &action, response("Hello"), true).await;
+        assert_eq!(socket.expect("agent_response").await["data"]["response"], "Hello");
+        socket.say(json!({ "type": "unsubscribe" })).await;
+        assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([]), "it ended with its task");
+    }
+}
+
+#[tokio::test]
+async fn frames_of_the_sockets_own_session_come_once() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let action = task(&mesh, Some("session-1")).await;
+    let id = action.task.to_string();
+    assert_eq!(subscribe(&mut socket, &[&action]).await["tasks"], json!([id]));
+    append(&mesh, &action, delta(0, "forwarded it would be"), false).await;
+    mesh.orchestrator.append("pro-1", "session-1", &id, response("once"));
+    let frame = socket.expect("agent_response").await;
+    assert_eq!((frame["seq"].as_u64(), &frame["metadata"]), (Some(1), &json!({})));
+    socket.say(json!({ "type": "unsubscribe", "data": {} })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([]), "it ended with its task");
+}
+
+#[tokio::test]
+async fn what_was_left_is_shown_no_longer() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let (left, kept) = (task(&mesh, Some("session-2")).await, task(&mesh, Some("session-3")).await);
+    let both = subscribe(&mut socket, &[&left, &kept]).await;
+    assert_eq!(both["tasks"].as_array().unwrap().len(), 2);
+    socket.say(json!({ "type": "unsubscribe", "data": { "tasks": [left.task.to_string()] } })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([kept.task.to_string()]));
+    append(&mesh, &left, response("not shown"), true).await;
+    append(&mesh, &kept, response("shown"), true).await;
+    assert_eq!(socket.expect("agent_response").await["data"]["response"], "shown");
+}
+
+#[tokio::test]
+async fn what_belongs_to_somebody_else_looks_like_what_does_not_exist() {
+    let mesh = Mesh::start().await;
+    let foreign = task(&mesh, Some("session-2")).await.task.to_string();
+    let mut socket = open(&mesh, "other-1").await;
+    let mut texts = Vec::new();
+    for id in [foreign, TaskId::new().to_string()] {
+        socket.say(json!({ "type": "subscribe", "data": { "tasks": [id], "request_id": "s-2" } })).await;
+        let error = socket.expect("error").await;
+        assert_eq!(error["metadata"]["request_id"], "s-2");
+        let mut data = error["data"].clone();
+        data["timestamp"] = Value::Null;
+        assert_eq!((data["reason"].as_str(), data["field"].as_str()), (Some("TASK_NOT_FOUND"), Some("tasks")));
+        texts.push(data);
+    }
+    assert_eq!(texts[0], texts[1]);
+    socket.say(json!({ "type": "unsubscribe" })).await;
+    assert_eq!(socket.expect("subscribed").await["data"], json!({ "tasks": [], "agents": [] }));
+}
+
+#[tokio::test]
+async fn subscriptions_are_checked_and_bounded() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let many: Vec<String> = (0..33).map(|_| TaskId::new().to_string()).collect();
+    for (data, reason) in [
+        (json!({ "tasks": "all" }), "INVALID_FIELD"),
+        (json!({ "tasks": [7] }), "INVALID_FIELD"),
+        (json!({ "tasks": ["nope"] }), "INVALID_REQUEST"),
+        (json!({ "tasks": many }), "INVALID_FIELD"),
+    ] {
+        socket.say(json!({ "type": "subscribe", "data": data })).await;
+        let data = socket.expect("error").await["data"].clone();
+        assert_eq!((data["reason"].as_str(), data["field"].as_str()), (Some(reason), Some("tasks")), "{data}");
+    }
+    let mut actions = Vec::new();
+    for _ in 0..33 {
+        actions.push(task(&mesh, Some("session-2")).await);
+    }
+    let all: Vec<&Action> = actions.iter().collect();
+    assert_eq!(subscribe(&mut socket, &all[..32]).await["tasks"].as_array().unwrap().len(), 32);
+    assert_eq!(subscribe(&mut socket, &all[..32]).await["tasks"].as_array().unwrap().len(), 32, "again is the same");
+    socket.say(json!({ "type": "subscribe", "data": { "tasks": [all[32].task.to_string()] } })).await;
+    assert_eq!(socket.expect("error").await["data"]["limits"]["limit"], "32");
+}
+
+#[tokio::test]
+async fn a_task_is_watched_on_when_hints_about_it_get_lost() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let action = task(&mesh, Some("session-2")).await;
+    subscribe(&mut socket, &[&action]).await;
+    append(&mesh, &action, delta(0, "before"), false).await;
+    assert_eq!(socket.expect("agent_delta").await["data"]["text"], "before");
+    mesh.redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    append(&mesh, &action, delta(1, "while"), false).await;
+    append(&mesh, &action, delta(2, "after"), false).await;
+    for text in ["while", "after"] {
+        let frame = tokio::time::timeout(Duration::from_secs(15), socket.expect("agent_delta")).await.unwrap();
+        assert_eq!(frame["data"]["text"], text, "nothing is told twice or left out");
+    }
+}
