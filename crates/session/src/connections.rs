@@ -116,6 +116,8 @@ struct Inner {
     node: String,
     next: AtomicU64,
     held: Mutex<Held>,
+    /// Held while Redis is told, so that what was given back is never renewed after, nor overtaken by who comes next.
+    telling: tokio::sync::Mutex<()>,
     /// Something was given back, or taken.
     changed: Notify,
 }
@@ -131,7 +133,14 @@ struct Held {
 #[derive(Debug)]
 struct Tenant {
     tier: Tier,
-    connections: HashMap<String, Option<UserId>>,
+    connections: HashMap<String, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    user: Option<UserId>,
+    /// It was let in; until then nobody counts it.
+    counts: bool,
 }
 
 #[derive(Debug)]
@@ -166,6 +175,7 @@ impl Connections {
             node: uuid::Uuid::new_v4().simple().to_string(),
             next: AtomicU64::new(0),
             held: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             changed: Notify::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -191,12 +201,12 @@ impl Connections {
             [connection.into_bytes(), number(millis(inner.pace.lease)), number(most.tenant), number(most.user)];
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         match inner.redis.run::<u64>(&inner.scripts.take, &keys, &arguments).await {
-            Ok(0) => Ok(lease),
+            Ok(0) => Ok(lease.counting()),
             Ok(1) => Err(Full::Tenant(most.tenant)),
             Ok(_) => Err(Full::User(most.user)),
             Err(error) => {
                 tracing::warn!(%error, "connections are counted by this process alone for now");
-                Ok(lease)
+                Ok(lease.counting())
             }
         }
     }
@@ -226,9 +236,8 @@ impl Inner {
             .entry(who.tenant.clone())
             .or_insert_with(|| Tenant { tier: who.tier, connections: HashMap::new() });
         tenant.tier = who.tier;
-        tenant.connections.insert(connection.clone(), who.user.clone());
+        tenant.connections.insert(connection.clone(), Entry { user: who.user.clone(), counts: false });
         drop(held);
-        self.changed.notify_one();
         Lease { inner: Arc::clone(self), tenant: who.tenant.clone(), connection }
     }
 
@@ -238,11 +247,25 @@ impl Inner {
     }
 }
 
+impl Lease {
+    /// From now on it is renewed.
+    fn counting(self) -> Self {
+        let mut held = self.inner.held();
+        let tenant = held.tenants.get_mut(&self.tenant);
+        if let Some(entry) = tenant.and_then(|tenant| tenant.connections.get_mut(&self.connection)) {
+            entry.counts = true;
+        }
+        drop(held);
+        self.inner.changed.notify_one();
+        self
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut held = self.inner.held();
         let Some(tenant) = held.tenants.get_mut(&self.tenant) else { return };
-        let Some(user) = tenant.connections.remove(&self.connection) else { return };
+        let Some(Entry { user, .. }) = tenant.connections.remove(&self.connection) else { return };
         if tenant.connections.is_empty() {
             held.tenants.remove(&self.tenant);
         }

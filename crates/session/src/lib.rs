@@ -11,7 +11,8 @@
 //! | `{ns:<tenant>:s:<session>}:nodes` | sorted set | processes that follow, by when their lease ends |
 //! | `{ns:<tenant>:s:<session>}:t:<task>` | hash | `fence`, `wrote`, `index`, `final` of one task |
 //!
-//! A task without a session has the log `{ns:<tenant>:t:<task>}:log`, so no name of a session can collide with it.
+//! An agent has the log `{ns:<tenant>:a:<agent>}:log`, in which its tasks say how far they are; it is written only while somebody
+//! follows it. A task without a session has the log `{ns:<tenant>:t:<task>}:log`, so no name of a session can collide with it.
 //!
 //! # What always holds
 //!
@@ -38,7 +39,7 @@ mod scripts;
 mod sessions;
 mod ticket;
 
-pub use append::{Append, Appended, Finality, frame_of, kind_of};
+pub use append::{Announcement, Append, Appended, Finality, frame_of, kind_of};
 pub use config::Config;
 pub use connections::Connections;
 pub use deltas::Deltas;

@@ -164,9 +164,13 @@ impl Connection {
             return Err(Failure::new(&reason::OVERLOADED, "this stream follows as many sessions as it may").into());
         }
         let tenant = self.tenant(&attach.tenant_id)?;
-        let log = Log::session(&tenant, &attach.session_id.parse()?);
+        let (log, fresh) = if attach.agent_id.is_empty() {
+            (Log::session(&tenant, &attach.session_id.parse()?), Start::Acknowledged)
+        } else {
+            (Log::agent(&tenant, &attach.agent_id.parse()?), Start::Now)
+        };
         let from = match attach.epoch {
-            epoch if epoch.is_empty() => Start::Acknowledged,
+            epoch if epoch.is_empty() => fresh,
             epoch => Start::After(Position { epoch, seq: attach.after }),
         };
         let (stop, registration) = AbortHandle::new_pair();

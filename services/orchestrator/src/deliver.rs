@@ -2,7 +2,7 @@
 
 use action::Action;
 use proto::action::v1::Callback;
-use session::{Append, Log, Sessions};
+use session::{Announcement, Append, Log, Sessions};
 
 use crate::Error;
 use crate::callback::word;
@@ -21,6 +21,7 @@ impl Delivery {
         // The queue has decided how the task ended, whichever attempt wrote last.
         let last = Append { fence: Append::DECIDED, ..Append::last(action, ending(callback)) };
         let (task, tenant) = (action.task, &action.tenant);
+        self.sessions.announce(Announcement::of(action, status)).await;
         match self.sessions.append(&Log::of(action), last).await {
             Ok(at) => {
                 tracing::info!(task_id = %task, tenant_id = %tenant, status = word(status), seq = at.seq, "outcome shown");

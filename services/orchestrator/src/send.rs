@@ -10,6 +10,7 @@ use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
 use queue::{Queue, Submitted};
 use quota::UsageKind;
 use service_kit::Intake;
+use session::{Announcement, Sessions};
 use tonic::{Request, Status};
 
 use crate::estimate;
@@ -20,6 +21,7 @@ use crate::message::Message;
 pub(crate) struct Inlet {
     pub(crate) intake: Intake,
     pub(crate) queue: Queue,
+    pub(crate) sessions: Sessions,
     /// Whether a message is refused at once when the tenant may not use the agent or collection.
     pub(crate) enable_access_validation: bool,
 }
@@ -34,7 +36,9 @@ impl Inlet {
         if self.enable_access_validation {
             check_agents(&order.access(&run.context).await?)?;
         }
+        let pending = Announcement::of(&run, action::Status::Pending);
         let submitted = order.submit(UsageKind::Agent, run).await?;
+        self.sessions.announce(pending).await;
         let expected = self.expected(order.tier, &submitted).await;
         Ok(SendMessageResponse {
             queue_name: submitted.queue_name.to_string(),

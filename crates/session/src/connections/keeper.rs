@@ -47,6 +47,7 @@ impl Connections {
 impl Inner {
     /// Tells Redis what was given back, in one round trip. What cannot be told ends with its lease.
     pub(super) async fn give_back(&self) {
+        let _telling = self.telling.lock().await;
         let left = std::mem::take(&mut self.held().left);
         if left.is_empty() {
             return;
@@ -64,6 +65,7 @@ impl Inner {
 
     /// Renews every lease of this process: one script per tenant, all in one round trip.
     async fn renew(&self) {
+        let _telling = self.telling.lock().await;
         let calls: Vec<_> =
             self.held().tenants.iter().map(|(tenant, held)| renewal(self.pace.lease, tenant, held)).collect();
         if calls.is_empty() {
@@ -90,7 +92,9 @@ impl Inner {
     async fn leave(&self) {
         let everything = std::mem::take(&mut self.held().tenants);
         let left = everything.into_iter().flat_map(|(tenant, held)| {
-            held.connections.into_iter().map(move |(connection, user)| (keys(&tenant, user.as_ref()), connection))
+            held.connections
+                .into_iter()
+                .map(move |(connection, entry)| (keys(&tenant, entry.user.as_ref()), connection))
         });
         self.held().left.extend(left);
         self.give_back().await;
@@ -109,7 +113,10 @@ impl Inner {
 
     pub(super) fn own_report(&self, most: usize) -> Report {
         let held = self.held();
-        let counts = held.tenants.iter().map(|(tenant, held)| (tenant, held.tier, held.connections.len()));
+        let counts = held
+            .tenants
+            .iter()
+            .map(|(tenant, held)| (tenant, held.tier, held.connections.values().filter(|entry| entry.counts).count()));
         Report::new(&self.node, most, counts)
     }
 }
@@ -119,9 +126,9 @@ fn renewal(lease: Duration, tenant: &TenantId, held: &Tenant) -> (Vec<String>, V
     let mut names = keys(tenant, None);
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut arguments = vec![number(millis(lease))];
-    for (connection, user) in &held.connections {
+    for (connection, entry) in held.connections.iter().filter(|(_, entry)| entry.counts) {
         arguments.extend([number(1), connection.as_bytes().to_vec()]);
-        let Some(user) = user else { continue };
+        let Some(user) = &entry.user else { continue };
         let place = *places.entry(user.as_str()).or_insert_with(|| {
             names.extend(keys(tenant, Some(user)).pop());
             names.len()

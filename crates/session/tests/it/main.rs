@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tasks of a test end with it")]
 
+mod announce;
 mod append;
 mod cluster;
 mod connections;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use action::{SessionId, TenantId};
+use action::{AgentId, SessionId, TenantId};
 use fault::reason;
 use proto::orchestrator::v1::connect_request::Command as Wire;
 use proto::orchestrator::v1::connect_response::Event;
@@ -20,11 +20,20 @@ type Channel = u64;
 /// Looks that pass before a refusal is met again.
 const REST: u32 = 100;
 
-/// A socket that follows a session.
+/// What is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Everything that a session's log says.
+    Session(SessionId),
+    /// How the tasks of an agent are getting on, from now on.
+    Agent(AgentId),
+}
+
+/// A socket that follows a session, or an agent.
 #[derive(Debug)]
 pub(crate) struct Follower {
     tenant: TenantId,
-    session: SessionId,
+    what: What,
     inlet: Inlet,
     /// Last thing handed to the socket; where it asked to start before the first.
     position: Option<Position>,
@@ -44,11 +53,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(tenant: TenantId, session: SessionId, from: Option<Position>, inlet: Inlet) -> Self {
+    pub(crate) fn new(tenant: TenantId, what: What, from: Option<Position>, inlet: Inlet) -> Self {
         let resuming = from.is_some();
         Self {
             tenant,
-            session,
+            what,
             inlet,
             position: from,
             acknowledged: None,
@@ -131,12 +140,11 @@ impl Followers {
         let before = follower.channel.replace(channel);
         follower.lagging = false;
         let Position { epoch, seq } = follower.position.clone().unwrap_or_default();
-        let attach = Attach {
-            tenant_id: follower.tenant.to_string(),
-            session_id: follower.session.to_string(),
-            epoch,
-            after: seq,
+        let (session_id, agent_id) = match &follower.what {
+            What::Session(session) => (session.to_string(), String::new()),
+            What::Agent(agent) => (String::new(), agent.to_string()),
         };
+        let attach = Attach { tenant_id: follower.tenant.to_string(), session_id, epoch, after: seq, agent_id };
         let mut requests = vec![ConnectRequest { channel, command: Some(Wire::Attach(attach)) }];
         if let Some(Position { epoch, seq }) = follower.acknowledged.clone() {
             let acknowledge = Acknowledge { epoch, seq };

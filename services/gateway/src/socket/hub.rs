@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use action::{SessionId, TaskId, TenantId};
+use action::{TaskId, TenantId};
 use service_kit::{Identity, Peers, Tasks};
 use tokio::sync::mpsc;
 
 use super::Position;
-use super::follow::{Follower, SocketId};
+use super::follow::{Follower, SocketId, What};
 use super::link::{Command, Link};
 use super::mailbox::{Outlet, Push, mailbox};
 
@@ -46,12 +46,12 @@ impl Hub {
         Self { links: links.collect(), last: Arc::new(AtomicU64::new(0)), backlog }
     }
 
-    /// Follows a session from a position, or from after the last acknowledged frame.
-    pub(crate) async fn follow(&self, tenant: TenantId, session: SessionId, from: Option<Position>) -> Subscription {
+    /// Follows a session from a position, or from after the last acknowledged frame; or an agent from now on.
+    pub(crate) async fn follow(&self, tenant: TenantId, what: What, from: Option<Position>) -> Subscription {
         let id = self.last.fetch_add(1, Ordering::Relaxed);
         let link = self.links[usize::try_from(id).unwrap_or_default() % self.links.len()].clone();
         let (inlet, outlet) = mailbox(self.backlog.frames, self.backlog.bytes);
-        let follower = Box::new(Follower::new(tenant, session, from, inlet));
+        let follower = Box::new(Follower::new(tenant, what, from, inlet));
         let subscription = Subscription { id, link, outlet };
         subscription.tell(Command::Open(id, follower)).await;
         subscription

@@ -18,13 +18,14 @@ use super::acks::{Ack, Acks};
 use super::close::Close;
 use super::drain::Place;
 use super::errands::Errands;
+use super::follow::What;
 use super::frames::{self, Envelope, ProtocolError};
 use super::greet::{Visitor, greet, verdict};
 use super::hub::Subscription;
 use super::line::Line;
 use super::mailbox::Push;
 use super::proof::Principal;
-use super::subscriptions::{Found, Seen, Subscriptions};
+use super::subscriptions::{Granted, Seen, Subscriptions};
 use super::told::Told;
 use crate::edge::Edge;
 
@@ -79,8 +80,8 @@ struct Session {
 enum Outcome {
     /// It is answered.
     Answer(Box<Envelope>),
-    /// What it wants to subscribe to is there.
-    Found(Vec<Found>, Option<String>),
+    /// It may subscribe to what it named.
+    Granted(Granted, Option<String>),
 }
 
 /// What is due on a socket.
@@ -109,7 +110,8 @@ impl Session {
             resumed = from.is_some(),
             "socket opened"
         );
-        let following = principal.edge.hub.follow(who.tenant.clone(), who.session.clone(), from.clone()).await;
+        let home = What::Session(who.session.clone());
+        let following = principal.edge.hub.follow(who.tenant.clone(), home, from.clone()).await;
         Self {
             principal,
             following,

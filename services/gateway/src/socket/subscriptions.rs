@@ -1,15 +1,19 @@
-//! What a socket is shown besides its own session: tasks of the tenant, wherever their frames go.
+//! What a socket is shown besides its own session: tasks of the tenant, wherever their frames go, and how the tasks of an agent
+//! are getting on.
 
 use std::collections::BTreeMap;
 
-use action::TaskId;
+use action::{AgentId, TaskId};
 use fault::{Failure, reason};
 use futures::future::try_join_all;
 use futures::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
-use futures::{StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
 use proto::task::v1::{Frame, Task};
 use serde_json::{Map, Value};
 
+use super::follow::What;
+use super::hub::Subscription;
+use super::mailbox::Push;
 use super::proof::Principal;
 use super::watch::watch;
 use crate::tasks;
@@ -20,114 +24,155 @@ pub(super) const MOST: usize = 32;
 /// What a `subscribe` or `unsubscribe` frame names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Named {
-    pub(super) tasks: Vec<TaskId>,
+    tasks: Vec<TaskId>,
+    agents: Vec<AgentId>,
 }
 
-/// A task that may be subscribed to.
+/// What may be subscribed to.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    task: TaskId,
-    /// The socket is shown its frames in any case.
-    at_home: bool,
+pub(super) struct Granted {
+    named: Named,
+    /// Tasks whose frames the socket is shown in any case.
+    at_home: Vec<TaskId>,
 }
 
 /// Something about a subscription.
 #[derive(Debug)]
 pub(super) enum Seen {
     /// A frame of a task's log.
-    Frame(Box<Frame>),
+    OfTask(Box<Frame>),
+    /// How far a task of an agent is.
+    OfAgent(Box<Frame>),
     /// Nothing follows about a task.
-    Over(TaskId),
+    TaskOver(TaskId),
+    /// The agent is not followed any more.
+    AgentOver(AgentId),
 }
 
 /// All subscriptions of one socket.
 pub(super) struct Subscriptions {
     tasks: BTreeMap<TaskId, Option<AbortHandle>>,
+    agents: BTreeMap<AgentId, AbortHandle>,
     streams: SelectAll<BoxStream<'static, Seen>>,
 }
 
 impl Named {
     /// Reads the lists; what stands twice counts once.
     pub(super) fn parse(fields: &Map<String, Value>) -> Result<Self, Failure> {
-        let mut tasks = list(fields, "tasks")?.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
-        tasks.sort_unstable();
-        tasks.dedup();
-        Ok(Self { tasks })
+        Ok(Self {
+            tasks: list(fields, "tasks", |id| tasks::parse(id).map_err(|failure| failure.field("tasks")))?,
+            agents: list(fields, "agents", |id| {
+                let text = "an id has 3 to 64 characters out of A-Z a-z 0-9 _ -";
+                id.parse().map_err(|_| Failure::new(&reason::INVALID_FIELD, text).field("agents"))
+            })?,
+        })
     }
 }
 
-fn list<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Vec<&'a str>, Failure> {
+fn list<T: Ord>(
+    fields: &Map<String, Value>,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
     let wrong = || {
         let text = format!("`{name}` must be a list of at most {MOST} ids");
         Failure::new(&reason::INVALID_FIELD, text).field(name)
     };
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(ids)) if ids.len() <= MOST => ids.iter().map(|id| id.as_str().ok_or_else(wrong)).collect(),
-        Some(_) => Err(wrong()),
-    }
-}
-
-fn task(id: &str) -> Result<TaskId, Failure> {
-    tasks::parse(id).map_err(|failure| failure.field("tasks"))
+    let mut ids = match fields.get(name) {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(ids)) if ids.len() <= MOST => {
+            ids.iter().map(|id| parse(id.as_str().ok_or_else(wrong)?)).collect::<Result<_, _>>()?
+        }
+        Some(_) => return Err(wrong()),
+    };
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
 }
 
 /// Makes sure that everything named belongs to the tenant: all of it, or nothing is subscribed to. What belongs to somebody
 /// else looks like what does not exist.
-pub(super) async fn look_up(principal: &Principal, named: &Named) -> Result<Vec<Found>, Failure> {
+pub(super) async fn look_up(principal: &Principal, named: Named) -> Result<Granted, Failure> {
     let caller = principal.prove().await?;
     let found = named.tasks.iter().map(|task| tasks::find(&principal.edge, &caller, *task));
     let found = try_join_all(found).await.map_err(|failure| failure.field("tasks"))?;
+    for agent in &named.agents {
+        let granted = principal.edge.admission.access_agent(&caller, agent).await;
+        granted.map_err(|failure| failure.field("agents"))?;
+    }
     let home = principal.addressee.session.as_str();
-    Ok(named.tasks.iter().zip(found).map(|(task, found)| Found { task: *task, at_home: is_at(&found, home) }).collect())
-}
-
-fn is_at(task: &Task, session: &str) -> bool {
-    task.session_id == session
+    let is_home = |task: &Task| task.session_id == home;
+    let at_home = named.tasks.iter().zip(&found).filter(|(_, found)| is_home(found)).map(|(task, _)| *task).collect();
+    Ok(Granted { named, at_home })
 }
 
 impl Subscriptions {
     pub(super) fn new() -> Self {
-        Self { tasks: BTreeMap::new(), streams: SelectAll::new() }
+        Self { tasks: BTreeMap::new(), agents: BTreeMap::new(), streams: SelectAll::new() }
     }
 
-    /// Tells whether anything may still be said about a task of another session.
+    /// Tells whether nothing can be said about any of them.
     pub(super) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
     /// Checks that there is room for what is named.
-    pub(super) fn room_for<'a>(&self, tasks: impl Iterator<Item = &'a TaskId>) -> Result<(), Failure> {
-        let new = tasks.filter(|task| !self.tasks.contains_key(task)).count();
-        if self.tasks.len() + new <= MOST {
+    pub(super) fn room_for(&self, named: &Named) -> Result<(), Failure> {
+        let tasks = named.tasks.iter().filter(|task| !self.tasks.contains_key(task)).count();
+        let agents = named.agents.iter().filter(|agent| !self.agents.contains_key(agent)).count();
+        if self.tasks.len() + self.agents.len() + tasks + agents <= MOST {
             return Ok(());
         }
         let text = format!("a socket is subscribed to at most {MOST} things; leave some first");
-        Err(Failure::new(&reason::INVALID_FIELD, text).field("tasks").with("limit", MOST.to_string()))
+        let field = if tasks > 0 { "tasks" } else { "agents" };
+        Err(Failure::new(&reason::INVALID_FIELD, text).field(field).with("limit", MOST.to_string()))
     }
 
-    /// Subscribes to tasks that were found.
-    pub(super) fn add(&mut self, principal: &Principal, found: Vec<Found>) -> Result<(), Failure> {
-        self.room_for(found.iter().map(|found| &found.task))?;
-        for Found { task, at_home } in found {
-            if self.tasks.contains_key(&task) {
-                continue;
+    /// Subscribes to what was granted.
+    pub(super) fn add(&mut self, principal: &Principal, granted: Granted) -> Result<(), Failure> {
+        let Granted { named, at_home } = granted;
+        self.room_for(&named)?;
+        for task in named.tasks {
+            if !self.tasks.contains_key(&task) {
+                let stop = (!at_home.contains(&task)).then(|| {
+                    let frames = watch(principal, task).map(|frame| Seen::OfTask(Box::new(frame)));
+                    self.begin(frames, Seen::TaskOver(task))
+                });
+                self.tasks.insert(task, stop);
             }
-            let stop = (!at_home).then(|| {
-                let (stop, registration) = AbortHandle::new_pair();
-                let frames = watch(principal, task).map(|frame| Seen::Frame(Box::new(frame)));
-                let all = frames.chain(stream::once(async move { Seen::Over(task) }));
-                self.streams.push(Abortable::new(all, registration).boxed());
-                stop
-            });
-            self.tasks.insert(task, stop);
+        }
+        for agent in named.agents {
+            if !self.agents.contains_key(&agent) {
+                let frames = updates(principal.clone(), agent.clone()).map(|frame| Seen::OfAgent(Box::new(frame)));
+                let stop = self.begin(frames, Seen::AgentOver(agent.clone()));
+                self.agents.insert(agent, stop);
+            }
         }
         Ok(())
     }
 
-    /// Leaves a task; nothing happens if it is not subscribed to.
+    fn begin(&mut self, frames: impl Stream<Item = Seen> + Send + 'static, over: Seen) -> AbortHandle {
+        let (stop, registration) = AbortHandle::new_pair();
+        self.streams.push(Abortable::new(frames.chain(stream::once(async { over })), registration).boxed());
+        stop
+    }
+
+    /// Leaves what is named; nothing happens where there is no subscription.
+    pub(super) fn leave_all(&mut self, named: &Named) {
+        named.tasks.iter().for_each(|task| self.leave(*task));
+        named.agents.iter().for_each(|agent| self.leave_agent(agent));
+    }
+
+    /// Leaves a task.
     pub(super) fn leave(&mut self, task: TaskId) {
         if let Some(Some(stop)) = self.tasks.remove(&task) {
+            stop.abort();
+        }
+    }
+
+    /// Leaves an agent.
+    pub(super) fn leave_agent(&mut self, agent: &AgentId) {
+        if let Some(stop) = self.agents.remove(agent) {
             stop.abort();
         }
     }
@@ -137,8 +182,32 @@ impl Subscriptions {
         self.tasks.keys().map(ToString::to_string).collect()
     }
 
+    /// Returns the agents that are subscribed to.
+    pub(super) fn agents(&self) -> Vec<String> {
+        self.agents.keys().map(ToString::to_string).collect()
+    }
+
     /// Returns what happens next; none when nothing can any more. Cancelling loses nothing.
     pub(super) async fn next(&mut self) -> Option<Seen> {
         self.streams.next().await
     }
+}
+
+/// Returns how the tasks of an agent are getting on, from now on, over the streams that carry the sessions as well.
+fn updates(principal: Principal, agent: AgentId) -> impl Stream<Item = Frame> + Send {
+    let begin = async move {
+        let tenant = principal.addressee.tenant.clone();
+        principal.edge.hub.follow(tenant, What::Agent(agent), None).await
+    };
+    let next = |mut following: Subscription| async {
+        loop {
+            match following.next().await? {
+                Push::Frame(frame) => return Some((*frame, following)),
+                Push::Refused(_) => return None,
+                // What is gone was word of what the tasks' records say.
+                Push::Attached(_) | Push::Gap(_) | Push::Resumed(_) => {}
+            }
+        }
+    };
+    stream::once(begin).flat_map(move |following| stream::unfold(following, next))
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use action::{Action, ExecutionContext, TaskId, Tier};
 use proto::execution::v1::AgentRun;
+use proto::task::v1::TaskUpdate;
 use proto::task::v1::frame::Body;
 use serde_json::{Value, json};
 use session::{Append, Log};
 
 use crate::client::Socket;
+use crate::fakes::of_agent;
 use crate::mesh::Mesh;
 use crate::socket::{delta, response};
 
@@ -153,4 +155,56 @@ async fn a_task_is_watched_on_when_hints_about_it_get_lost() {
         let frame = tokio::time::timeout(Duration::from_secs(15), socket.expect("agent_delta")).await.unwrap();
         assert_eq!(frame["data"]["text"], text, "nothing is told twice or left out");
     }
+}
+
+#[tokio::test]
+async fn an_agents_tasks_tell_how_far_they_are_until_it_is_left() {
+    let mesh = Mesh::start().await;
+    let state = |status: action::Status| {
+        let update = TaskUpdate { status: status.into(), percentage: -1.0, ..TaskUpdate::default() };
+        let id = TaskId::new().to_string();
+        mesh.orchestrator.append("pro-1", &of_agent("agent-pro-1"), &id, Body::TaskUpdate(update));
+        id
+    };
+    state(action::Status::Completed);
+    let mut socket = open(&mesh, "pro-1").await;
+    socket.say(json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1", "agent-pro-1"] } })).await;
+    assert_eq!(socket.expect("subscribed").await["data"], json!({ "tasks": [], "agents": ["agent-pro-1"] }));
+    testkit::eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 2 }).await;
+    for (status, word) in [(action::Status::Pending, "pending"), (action::Status::Running, "running")] {
+        let id = state(status);
+        let update = socket.expect("task_update").await;
+        assert_eq!((update["data"]["status"].as_str(), update["task_id"].as_str()), (Some(word), Some(id.as_str())));
+        assert_eq!(update["metadata"], json!({ "subscription": "agent" }));
+        assert!(update.get("seq").is_none() && update.get("epoch").is_none(), "{update}");
+        assert_eq!(update["session_id"], "session-9");
+    }
+    mesh.orchestrator.break_streams();
+    let id = state(action::Status::Cancelled);
+    assert_eq!(socket.expect("task_update").await["task_id"], *id, "what happens while a stream breaks is told after");
+    socket.say(json!({ "type": "unsubscribe", "data": { "agents": ["agent-pro-1"] } })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!([]));
+    testkit::eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 1 }).await;
+    state(action::Status::Running);
+    socket.say(json!({ "type": "ping" })).await;
+    socket.expect("pong").await;
+}
+
+#[tokio::test]
+async fn an_agent_of_somebody_else_is_refused_like_one_that_does_not_exist() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let mut refusals = Vec::new();
+    for agent in ["agent-other-1", "agent-none"] {
+        socket.say(json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1", agent] } })).await;
+        let mut data = socket.expect("error").await["data"].clone();
+        assert_eq!((data["reason"].as_str(), data["field"].as_str()), (Some("ACCESS_DENIED"), Some("agents")));
+        data["timestamp"] = Value::Null;
+        refusals.push(data);
+    }
+    assert_eq!(refusals[0], refusals[1]);
+    socket.say(json!({ "type": "subscribe", "data": { "agents": ["a b"] } })).await;
+    assert_eq!(socket.expect("error").await["data"]["field"], "agents");
+    socket.say(json!({ "type": "unsubscribe" })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!([]), "all that is named, or nothing");
 }

@@ -69,15 +69,15 @@ impl Session {
     async fn subscribe(&mut self, line: &mut Line, asked: Asked) -> Result<(), Close> {
         let Asked { request_id, fields } = asked;
         let named = Named::parse(&fields);
-        let named = named.and_then(|named| self.subscriptions.room_for(named.tasks.iter()).map(|()| named));
+        let named = named.and_then(|named| self.subscriptions.room_for(&named).map(|()| named));
         let named = match named {
             Ok(named) => named,
             Err(failure) => return self.refuse(line, &failure, request_id).await,
         };
         let (principal, about) = (self.principal.clone(), request_id.clone());
         let looking = async move {
-            match subscriptions::look_up(&principal, &named).await {
-                Ok(found) => Outcome::Found(found, about),
+            match subscriptions::look_up(&principal, named).await {
+                Ok(granted) => Outcome::Granted(granted, about),
                 Err(failure) => Outcome::Answer(Box::new(principal.addressee.refusal(&failure).about(about))),
             }
         };
@@ -86,14 +86,15 @@ impl Session {
 
     async fn unsubscribe(&mut self, line: &mut Line, asked: Asked) -> Result<(), Close> {
         match Named::parse(&asked.fields) {
-            Ok(named) => named.tasks.into_iter().for_each(|task| self.subscriptions.leave(task)),
+            Ok(named) => self.subscriptions.leave_all(&named),
             Err(failure) => return self.refuse(line, &failure, asked.request_id).await,
         }
         self.say_subscribed(line, asked.request_id).await
     }
 
     async fn say_subscribed(&mut self, line: &mut Line, request_id: Option<String>) -> Result<(), Close> {
-        let subscribed = self.principal.addressee.subscribed(&self.subscriptions.tasks(), &[]);
+        let (tasks, agents) = (self.subscriptions.tasks(), self.subscriptions.agents());
+        let subscribed = self.principal.addressee.subscribed(&tasks, &agents);
         line.say(subscribed.about(request_id).to_json()).await
     }
 
@@ -101,7 +102,7 @@ impl Session {
     pub(super) async fn done(&mut self, line: &mut Line, outcome: Outcome) -> Result<(), Close> {
         match outcome {
             Outcome::Answer(answer) => line.say(answer.to_json()).await,
-            Outcome::Found(found, request_id) => match self.subscriptions.add(&self.principal, found) {
+            Outcome::Granted(granted, request_id) => match self.subscriptions.add(&self.principal, granted) {
                 Ok(()) => self.say_subscribed(line, request_id).await,
                 Err(failure) => self.refuse(line, &failure, request_id).await,
             },
@@ -118,17 +119,21 @@ impl Session {
 
     /// Writes a frame of another log.
     pub(super) async fn forward(&mut self, line: &mut Line, seen: Seen) -> Result<(), Close> {
-        match seen {
-            Seen::Frame(frame) => {
-                let Some(envelope) = frames::render(*frame) else { return Ok(()) };
-                telemetry::metric::session::pushed(envelope.kind());
-                line.say(envelope.subscribed("task").to_json()).await
-            }
-            Seen::Over(task) => {
+        let (frame, to) = match seen {
+            Seen::OfTask(frame) => (frame, "task"),
+            Seen::OfAgent(frame) => (frame, "agent"),
+            Seen::TaskOver(task) => {
                 self.subscriptions.leave(task);
-                Ok(())
+                return Ok(());
             }
-        }
+            Seen::AgentOver(agent) => {
+                self.subscriptions.leave_agent(&agent);
+                return Ok(());
+            }
+        };
+        let Some(envelope) = frames::render(*frame) else { return Ok(()) };
+        telemetry::metric::session::pushed(envelope.kind());
+        line.say(envelope.subscribed(to).to_json()).await
     }
 
     /// Takes another credential of the same tenant in place of the one the socket was opened with.

@@ -60,7 +60,7 @@ impl Orchestrator {
             seq: log.len() as u64 + 1,
             at: Some(time::to_proto(SystemTime::now())),
             task_id: task_id.to_owned(),
-            session_id: session.to_owned(),
+            session_id: if session.starts_with("agent ") { "session-9" } else { session }.to_owned(),
             tenant_id: tenant.to_owned(),
             tier: action::Tier::Professional.to_proto().into(),
             trace: None,
@@ -102,10 +102,12 @@ impl Orchestrator {
         let channel = request.channel;
         match command {
             Command::Attach(attach) => {
-                let key = (attach.tenant_id, attach.session_id);
+                let fresh = attach.epoch.is_empty() && !attach.agent_id.is_empty();
+                let followed = if attach.agent_id.is_empty() { attach.session_id } else { of_agent(&attach.agent_id) };
+                let key = (attach.tenant_id, followed);
                 let log = state.logs.entry(key.clone()).or_default().clone();
                 let top = log.len() as u64;
-                let after = attach.after.min(top);
+                let after = if fresh { top } else { attach.after.min(top) };
                 let _gone =
                     stream.send(event(channel, Event::Attached(Attached { epoch: "e1".to_owned(), top, after })));
                 for frame in log.into_iter().filter(|frame| frame.seq > after) {
@@ -121,6 +123,11 @@ impl Orchestrator {
             Command::Acknowledge(_) | Command::Delivered(_) => {}
         }
     }
+}
+
+/// Returns where the fake keeps what it tells about an agent.
+pub(crate) fn of_agent(agent: &str) -> String {
+    format!("agent {agent}")
 }
 
 fn event(channel: u64, event: Event) -> ConnectResponse {
