@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod asyncapi;
 mod body;
 mod chat;
 mod config;
@@ -17,7 +18,9 @@ mod problem;
 mod router;
 mod server;
 mod socket;
+mod stats;
 mod tasks;
+mod tickets;
 mod upload;
 mod view;
 

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::edge::Edge;
 use crate::problem::Refusal;
-use crate::{chat, documents, errors_page, health, observe, socket, tasks};
+use crate::{asyncapi, chat, documents, errors_page, health, observe, socket, stats, tasks, tickets};
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
@@ -21,7 +21,11 @@ pub(crate) fn router(edge: Edge) -> Router {
         .route("/api/v1/tasks/{id}", get(tasks::get))
         .route("/api/v1/tasks/{id}/cancel", post(tasks::cancel))
         .route("/api/v1/documents", post(documents::upload))
+        .route("/api/v1/ws-tickets", post(tickets::issue))
+        .route("/ws/stats", get(stats::stats))
+        .route("/ws/health", get(stats::health))
         .route("/ws/{session_id}", get(socket::upgrade))
+        .route("/asyncapi.json", get(asyncapi::document))
         .route("/health", get(health::health))
         .route("/errors", get(errors_page::list))
         .route("/errors/{slug}", get(errors_page::show))

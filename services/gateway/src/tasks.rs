@@ -37,7 +37,7 @@ pub(crate) async fn cancel(
 ) -> Result<Json<TaskView>, Refusal> {
     let caller = edge.prove(&headers).await?;
     let task = parse(&id)?;
-    let reason = why(&edge, &headers, body).await?;
+    let reason = given_reason(&mut body::optional_object(&headers, body, edge.body()).await?)?;
     Ok(Json(TaskView::from(give_up(&edge, &caller, task, reason).await?)))
 }
 
@@ -64,15 +64,6 @@ pub(crate) fn parse(id: &str) -> Result<TaskId, Failure> {
 
 fn missing() -> Failure {
     Failure::new(&reason::TASK_NOT_FOUND, "the tenant has no task with this id").field("task_id")
-}
-
-async fn why(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<String, Failure> {
-    // A request without a body says so by its length, or by saying nothing about one.
-    let empty = body::announced(headers).is_none_or(|length| length == 0);
-    if empty && !headers.contains_key(http::header::TRANSFER_ENCODING) {
-        return Ok(String::new());
-    }
-    given_reason(&mut body::json_object(headers, body, edge.body()).await?)
 }
 
 /// Takes the reason for a cancellation out of the fields of a request; empty when there is none.

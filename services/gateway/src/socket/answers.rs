@@ -4,7 +4,7 @@ use fault::{Failure, Problem};
 use proto::task::v1::Task;
 use serde_json::json;
 
-use super::frames::{Addressee, Envelope};
+use super::frames::{Addressee, Envelope, Kind};
 use crate::chat::ChatView;
 use crate::view::{now, status_word};
 
@@ -17,19 +17,19 @@ impl Addressee {
             "queue_name": accepted.queue_name,
             "estimated_time": accepted.estimated_time,
         });
-        self.envelope("task_update", data).of_task(&accepted.task_id)
+        self.envelope(Kind::TaskUpdate, data).of_task(&accepted.task_id)
     }
 
     /// Says that a task was given up; its last frame follows in its session.
     pub(super) fn cancelled(&self, task: &Task) -> Envelope {
         let data =
             json!({ "task_id": task.task_id, "status": status_word(task.status), "queue_name": task.queue_name });
-        self.envelope("task_update", data).of_task(&task.task_id)
+        self.envelope(Kind::TaskUpdate, data).of_task(&task.task_id)
     }
 
     /// Says what the socket is subscribed to now.
     pub(super) fn subscribed(&self, tasks: &[String], agents: &[String]) -> Envelope {
-        self.envelope("subscribed", json!({ "tasks": tasks, "agents": agents }))
+        self.envelope(Kind::Subscribed, json!({ "tasks": tasks, "agents": agents }))
     }
 
     /// Says why something that was asked for is not done, as the problem of a route would.
@@ -46,6 +46,6 @@ impl Addressee {
             "retry_after": problem.retry_after,
             "limits": problem.extensions,
         });
-        self.envelope("error", data)
+        self.envelope(Kind::Error, data)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::TenantId;
+use session::connections::Lease;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,8 @@ pub(crate) struct Sockets {
 #[derive(Debug)]
 pub(crate) struct Place {
     kind: Kind,
+    /// Counts it among the sockets of all processes.
+    lease: Option<Lease>,
     _tracked: TaskTrackerToken,
 }
 
@@ -46,7 +49,18 @@ impl Place {
     pub(crate) fn leave(&mut self) {
         if matches!(self.kind, Kind::Seat { .. }) {
             self.kind = Kind::Left;
+            self.lease = None;
         }
+    }
+
+    /// Tells whether it counts among the sockets of all processes.
+    pub(crate) fn counts(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Lets it count among the sockets of all processes.
+    pub(crate) fn count(&mut self, lease: Lease) {
+        self.lease = Some(lease);
     }
 }
 
@@ -64,13 +78,13 @@ impl Sockets {
     /// Takes a place of a tenant that has proved who it is.
     pub(crate) fn enter(&self, tenant: &TenantId) -> Result<Place, Full> {
         let kind = Kind::Seat { _seat: self.places.seat(tenant)? };
-        Ok(Place { kind, _tracked: self.tracker.token() })
+        Ok(Place { kind, lease: None, _tracked: self.tracker.token() })
     }
 
     /// Takes a place of somebody who has yet to prove who they are.
     pub(crate) fn knock(&self) -> Result<Place, Full> {
         let kind = Kind::Stranger { _permit: self.places.stand()? };
-        Ok(Place { kind, _tracked: self.tracker.token() })
+        Ok(Place { kind, lease: None, _tracked: self.tracker.token() })
     }
 
     /// Changes the place of a stranger for one of the tenant that they proved to be; others keep theirs.

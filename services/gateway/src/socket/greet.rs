@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use action::{TenantId, Tier};
 use axum::extract::ws::Message;
-use fault::Failure;
+use fault::{Failure, reason};
 
 use super::close::Close;
 use super::drain::Place;
@@ -11,6 +12,7 @@ use super::frames::{Addressee, ProtocolError};
 use super::line::Line;
 use super::proof::{Principal, Proof, prove};
 use super::request::ClientFrame;
+use super::seat::lease;
 use super::wanted::Wanted;
 use crate::credential::Credential;
 use crate::edge::Edge;
@@ -33,11 +35,7 @@ pub(super) async fn greet(
         Some(proof) => proof,
         None => Proof::Credential(await_auth(edge, line).await?),
     };
-    let proved = prove(edge, &wanted, &proof).await.and_then(|(_, tenant, tier)| {
-        edge.sockets.proved(place, &tenant)?;
-        Ok((tenant, tier))
-    });
-    let (tenant, tier) = match proved {
+    let (tenant, tier) = match seated(edge, &wanted, &proof, place).await {
         Ok(proved) => proved,
         Err(failure) => {
             line.say(ProtocolError::from(&failure).anonymous()).await?;
@@ -46,6 +44,15 @@ pub(super) async fn greet(
     };
     let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
     Ok(Principal { edge: edge.clone(), wanted: Arc::new(wanted), proof, addressee })
+}
+
+async fn seated(edge: &Edge, wanted: &Wanted, proof: &Proof, place: &mut Place) -> Result<(TenantId, Tier), Failure> {
+    let (caller, tenant, tier) = prove(edge, wanted, proof).await?;
+    edge.sockets.proved(place, &tenant)?;
+    if !place.counts() {
+        place.count(lease(edge, wanted, &caller).await?);
+    }
+    Ok((tenant, tier))
 }
 
 /// Waits for the `auth` frame of a socket that came without a credential. Clients that do not read have no more time.
@@ -71,6 +78,9 @@ async fn hear_auth(line: &mut Line) -> Result<Credential, Close> {
 
 /// Returns how a socket ends whose owner is not proved.
 pub(super) fn verdict(failure: &Failure) -> Close {
+    if failure.reason() == &reason::CONNECTION_LIMIT {
+        return Close::ConnectionLimit;
+    }
     match failure.reason().code {
         fault::Code::Unauthenticated => Close::InvalidToken,
         fault::Code::Unavailable

@@ -11,10 +11,7 @@ use crate::edge::Edge;
 /// Counts a socket of a proved caller; it counts until the lease is dropped.
 pub(super) async fn lease(edge: &Edge, wanted: &Wanted, caller: &Caller) -> Result<Lease, Failure> {
     let (tenant, tier) = caller.tenant()?;
-    let most = Most {
-        tenant: edge.config.connections[tier as usize],
-        user: edge.config.connections_per_user,
-    };
+    let most = Most { tenant: edge.config.connections[tier as usize], user: edge.config.connections_per_user };
     let user = wanted.user.clone().or_else(|| caller.user.clone());
     let who = Occupant { tenant, tier, session: wanted.session.clone(), user };
     edge.connections.take(&who, most).await.map_err(|full| full.failure())

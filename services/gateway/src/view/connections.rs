@@ -71,8 +71,8 @@ impl From<Vec<Report>> for AllConnections {
         let mut by_tier: BTreeMap<&str, u64> = Tier::ALL.into_iter().map(|tier| (tier.as_str(), 0)).collect();
         let mut tenants: BTreeMap<String, (Tier, u64)> = BTreeMap::new();
         for report in &reports {
-            for (tier, count) in Tier::ALL.into_iter().zip(report.by_tier) {
-                *by_tier.entry(tier.as_str()).or_default() += count;
+            for tier in Tier::ALL {
+                *by_tier.entry(tier.as_str()).or_default() += report.by_tier[tier as usize];
             }
             for one in &report.tenants {
                 tenants.entry(one.tenant.clone()).or_insert((one.tier, 0)).1 += one.connections;

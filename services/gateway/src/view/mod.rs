@@ -1,6 +1,7 @@
 //! What callers read: small types with the mission's snake_case names and lower-case words, pinned by golden files.
 
 mod answer;
+mod connections;
 mod document;
 mod task;
 
@@ -11,6 +12,7 @@ use proto::action::v1 as wire;
 use serde::Serialize;
 
 pub(crate) use answer::{AgentInfo, Source};
+pub(crate) use connections::{AllConnections, TenantConnections};
 pub(crate) use document::DocumentView;
 pub(crate) use task::Event;
 pub(crate) use task::TaskView;
