@@ -47,6 +47,9 @@ impl Default for Pace {
     }
 }
 
+/// Nobody who connects waits longer for Redis.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Who connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Occupant {
@@ -189,8 +192,6 @@ impl Connections {
     /// Counts a connection, or says that there are as many as may be. While Redis is away, everybody is let in.
     pub async fn take(&self, who: &Occupant, most: Most) -> Result<Lease, Full> {
         let inner = &self.inner;
-        // What was just given back must not stand in the way.
-        inner.give_back().await;
         let number_of = inner.next.fetch_add(1, Ordering::Relaxed);
         let user = who.user.as_ref().map_or("-", UserId::as_str);
         let connection = format!("{}.{number_of} {} {user}", inner.node, who.session);
@@ -200,14 +201,20 @@ impl Connections {
         let arguments =
             [connection.into_bytes(), number(millis(inner.pace.lease)), number(most.tenant), number(most.user)];
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        match inner.redis.run::<u64>(&inner.scripts.take, &keys, &arguments).await {
-            Ok(0) => Ok(lease.counting()),
-            Ok(1) => Err(Full::Tenant(most.tenant)),
-            Ok(_) => Err(Full::User(most.user)),
-            Err(error) => {
-                tracing::warn!(%error, "connections are counted by this process alone for now");
+        let asking = async {
+            // What was just given back must not stand in the way.
+            inner.give_back().await;
+            inner.redis.run::<u64>(&inner.scripts.take, &keys, &arguments).await
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Ok(0)) => Ok(lease.counting()),
+            Ok(Ok(1)) => Err(Full::Tenant(most.tenant)),
+            Ok(Ok(_)) => Err(Full::User(most.user)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection is counted by this process alone for now");
                 Ok(lease.counting())
             }
+            Err(_) => Ok(lease.counting()),
         }
     }
 

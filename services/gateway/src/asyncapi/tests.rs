@@ -36,7 +36,7 @@ fn the_json_is_the_yaml() {
     let yaml = std::fs::read_to_string(folder.join("../../docs/asyncapi.yaml")).unwrap();
     let expected: Value = serde_saphyr::from_str(&yaml).unwrap();
     if document() != expected {
-        let json = format!("{}\n", serde_json::to_string(&expected).unwrap());
+        let json = format!("{}\n", serde_json::to_string_pretty(&expected).unwrap());
         std::fs::write(folder.join("src/asyncapi/document.json"), json).unwrap();
         panic!("document.json was written anew; look at it");
     }

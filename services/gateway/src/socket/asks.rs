@@ -3,6 +3,7 @@
 use action::{AgentId, CollectionId, ContextType, ConversationId};
 use fault::{Failure, reason};
 use serde_json::{Map, Value};
+use tracing::{Instrument as _, Span, field};
 
 use super::frames::Envelope;
 use super::proof::Principal;
@@ -11,20 +12,41 @@ use crate::chat::{self, ChatBody, ChatView};
 use crate::headers::{self, Destination};
 use crate::tasks;
 
-/// Does what a `send` frame asks for.
+/// Does what a `send` frame asks for. A trace begins here, as it does with a request of a route.
 pub(super) async fn send(principal: Principal, asked: Asked) -> Envelope {
     let who = &principal.addressee;
-    let answer = match post(&principal, asked.fields).await {
-        Ok(accepted) => who.accepted(&accepted),
-        Err(failure) => who.refusal(&failure),
+    let span = span("send", &principal, asked.request_id.as_deref());
+    let answer = match post(&principal, asked.fields).instrument(span.clone()).await {
+        Ok(accepted) => {
+            span.record("nooble.task_id", &accepted.task_id);
+            who.accepted(&accepted)
+        }
+        Err(failure) => {
+            span.in_scope(|| tracing::info!(reason = failure.reason().id, "message refused"));
+            who.refusal(&failure)
+        }
     };
     answer.about(asked.request_id)
+}
+
+fn span(kind: &'static str, principal: &Principal, request_id: Option<&str>) -> Span {
+    tracing::info_span!(
+        parent: None,
+        "ws.receive",
+        otel.name = format!("receive {kind}"),
+        otel.kind = "server",
+        nooble.tenant_id = %principal.addressee.tenant,
+        nooble.session_id = %principal.addressee.session,
+        nooble.request_id = request_id,
+        nooble.task_id = field::Empty,
+    )
 }
 
 /// Does what a `cancel` frame asks for.
 pub(super) async fn cancel(principal: Principal, asked: Asked) -> Envelope {
     let who = &principal.addressee;
-    let answer = match give_up(&principal, asked.fields).await {
+    let span = span("cancel", &principal, asked.request_id.as_deref());
+    let answer = match give_up(&principal, asked.fields).instrument(span).await {
         Ok(task) => who.cancelled(&task),
         Err(failure) => who.refusal(&failure),
     };

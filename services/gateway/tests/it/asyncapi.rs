@@ -105,7 +105,9 @@ async fn the_frames_of_a_session_fit_their_schemas() {
         Body::Error(TaskError { status: 4, ..TaskError::default() }),
     ] {
         mesh.orchestrator.append("pro-1", "session-1", &task, body);
-        schemas.check(&socket.hear().await.unwrap());
+        let frame = socket.hear().await.unwrap();
+        schemas.check(&frame);
+        assert!(frame["epoch"].is_string() && frame["seq"].is_u64(), "a frame of the log has its position: {frame}");
     }
     for frame in [
         json!({ "type": "ping" }),
