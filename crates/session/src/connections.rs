@@ -207,14 +207,14 @@ impl Connections {
             inner.redis.run::<u64>(&inner.scripts.take, &keys, &arguments).await
         };
         match tokio::time::timeout(PATIENCE, asking).await {
-            Ok(Ok(0)) => Ok(lease.counting()),
+            // Who cannot be asked in time is as if they were away.
+            Ok(Ok(0)) | Err(_) => Ok(lease.counting()),
             Ok(Ok(1)) => Err(Full::Tenant(most.tenant)),
             Ok(Ok(_)) => Err(Full::User(most.user)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a connection is counted by this process alone for now");
                 Ok(lease.counting())
             }
-            Err(_) => Ok(lease.counting()),
         }
     }
 

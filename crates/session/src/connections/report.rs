@@ -54,11 +54,10 @@ impl Report {
     /// Writes `<node> <most> <free> <advance> <professional> <enterprise> <tenant>=<tier>=<count> …`.
     pub(super) fn to_text(&self) -> String {
         let Self { node, most, by_tier: [free, advance, professional, enterprise], tenants } = self;
-        let mut text = format!("{node} {most} {free} {advance} {professional} {enterprise}");
-        for TenantCount { tenant, tier, connections } in tenants {
-            text.push_str(&format!(" {tenant}={tier}={connections}"));
-        }
-        text
+        let own = format!("{node} {most} {free} {advance} {professional} {enterprise}");
+        let tenants =
+            tenants.iter().map(|TenantCount { tenant, tier, connections }| format!("{tenant}={tier}={connections}"));
+        std::iter::once(own).chain(tenants).collect::<Vec<_>>().join(" ")
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -81,11 +81,11 @@ async fn many_at_once_never_get_more_than_there_may_be() {
     let (here, _) = process(&redis, Pace::default()).await;
     let (there, _) = process(&redis, Pace::default()).await;
     let most = Most { tenant: 10, user: 1000 };
-    let takes = (0..100).map(|number| {
+    let asking = (0..100).map(|number| {
         let process = if number % 2 == 0 { here.clone() } else { there.clone() };
         async move { process.take(&who("web-1", None), most).await }
     });
-    let taken: Vec<_> = futures::future::join_all(takes).await.into_iter().filter_map(Result::ok).collect();
+    let taken: Vec<_> = futures::future::join_all(asking).await.into_iter().filter_map(Result::ok).collect();
     assert_eq!((taken.len(), count(&redis, ALL)), (10, 10));
 }
 
@@ -111,7 +111,7 @@ async fn what_a_dead_process_held_is_free_after_its_lease_and_what_a_living_one_
 #[tokio::test]
 async fn a_server_that_forgot_everything_learns_it_again() {
     let redis = testkit::Redis::start().await;
-    let pace = Pace { lease: Duration::from_secs(60), renewal: Duration::from_millis(100) };
+    let pace = Pace { lease: Duration::from_mins(1), renewal: Duration::from_millis(100) };
     let (process, _) = process(&redis, pace).await;
     let _one = take(&process, "web-1", Some("ana"), PLENTY).await.expect("room");
     let _two = take(&process, "web-1", None, PLENTY).await.expect("room");
@@ -122,7 +122,7 @@ async fn a_server_that_forgot_everything_learns_it_again() {
 #[tokio::test]
 async fn without_redis_nobody_is_refused_and_everything_counts_when_it_is_back() {
     let mut redis = testkit::Redis::start().await;
-    let pace = Pace { lease: Duration::from_secs(60), renewal: Duration::from_millis(100) };
+    let pace = Pace { lease: Duration::from_mins(1), renewal: Duration::from_millis(100) };
     let (process, _) = process(&redis, pace).await;
     let most = Most { tenant: 1, user: 1 };
     let _one = take(&process, "web-1", None, most).await.expect("room");

@@ -24,9 +24,9 @@ impl<T> Errands<T> {
     }
 
     /// Begins something, unless as much is under way as may be.
-    pub(super) fn begin(&self, errand: impl Future<Output = T> + Send + 'static) -> Result<(), Failure> {
+    pub(super) fn begin(&self, errand: BoxFuture<'static, T>) -> Result<(), Failure> {
         if self.0.len() < MOST {
-            self.0.push(Box::pin(errand));
+            self.0.push(errand);
             return Ok(());
         }
         let text = format!("{MOST} frames of this socket are being dealt with already; wait for one of their answers");

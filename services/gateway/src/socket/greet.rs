@@ -35,7 +35,8 @@ pub(super) async fn greet(
         Some(proof) => proof,
         None => Proof::Credential(await_auth(edge, line).await?),
     };
-    let (tenant, tier) = match seated(edge, &wanted, &proof, place).await {
+    // In a box of its own: what it takes to prove somebody is not held as long as the socket is.
+    let (tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
         Ok(proved) => proved,
         Err(failure) => {
             line.say(ProtocolError::from(&failure).anonymous()).await?;

@@ -33,7 +33,7 @@ pub(crate) struct AllConnections {
     max_connections: u64,
     by_tier: BTreeMap<&'static str, u64>,
     tenants: Vec<OneTenant>,
-    nodes: Vec<Node>,
+    nodes: Vec<Process>,
 }
 
 #[derive(Debug, Serialize)]
@@ -44,7 +44,7 @@ struct OneTenant {
 }
 
 #[derive(Debug, Serialize)]
-struct Node {
+struct Process {
     node: String,
     connections: u64,
     max_connections: u64,
@@ -84,7 +84,7 @@ impl From<Vec<Report>> for AllConnections {
             .collect();
         tenants.sort_by_key(|tenant| std::cmp::Reverse(tenant.connections));
         tenants.truncate(SHOWN);
-        let nodes = reports.iter().map(|report| Node {
+        let nodes = reports.iter().map(|report| Process {
             node: report.node.clone(),
             connections: report.connections(),
             max_connections: report.most,

@@ -53,9 +53,9 @@ async fn what_breaks_the_protocol_is_told_so_and_closed() {
 async fn a_giant_in_pieces_is_not_put_together() {
     let mesh = Mesh::start().await;
     let mut raw = Raw::open(&mesh, "pro-1").await;
-    raw.write(&whole(false, TEXT, &[b' '; 30_000])).await;
-    raw.write(&whole(false, MORE, &[b' '; 30_000])).await;
-    raw.write(&whole(false, MORE, &[b' '; 30_000])).await;
+    raw.write(&whole(false, TEXT, &vec![b' '; 30_000])).await;
+    raw.write(&whole(false, MORE, &vec![b' '; 30_000])).await;
+    raw.write(&whole(false, MORE, &vec![b' '; 30_000])).await;
     assert_eq!(raw.closed().await, Some(4513));
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::ws::Message;
 use fault::Failure;
-use tracing::Instrument as _;
+use futures::future::BoxFuture;
 
 use super::{Outcome, Session};
 use crate::credential::Credential;
@@ -36,12 +36,14 @@ impl Session {
                 Ok(())
             }
             Ok(ClientFrame::Send(asked)) => {
-                let sending = asks::send(self.principal.clone(), asked.clone());
-                self.begin_errand(line, asked.request_id, answered(sending)).await
+                let request_id = asked.request_id.clone();
+                let sending = Box::pin(answered(asks::send(self.principal.clone(), asked)));
+                self.begin_errand(line, request_id, sending).await
             }
             Ok(ClientFrame::Cancel(asked)) => {
-                let cancelling = asks::cancel(self.principal.clone(), asked.clone());
-                self.begin_errand(line, asked.request_id, answered(cancelling)).await
+                let request_id = asked.request_id.clone();
+                let cancelling = Box::pin(answered(asks::cancel(self.principal.clone(), asked)));
+                self.begin_errand(line, request_id, cancelling).await
             }
             Ok(ClientFrame::Subscribe(asked)) => self.subscribe(line, asked).await,
             Ok(ClientFrame::Unsubscribe(asked)) => self.unsubscribe(line, asked).await,
@@ -49,14 +51,14 @@ impl Session {
         }
     }
 
-    /// Begins something that takes time.
+    /// Begins something that takes time. It comes in a box, so that a socket that asks for nothing does not hold the room for it.
     async fn begin_errand(
         &mut self,
         line: &mut Line,
         request_id: Option<String>,
-        errand: impl Future<Output = Outcome> + Send + 'static,
+        errand: BoxFuture<'static, Outcome>,
     ) -> Result<(), Close> {
-        match self.errands.begin(errand.in_current_span()) {
+        match self.errands.begin(errand) {
             Ok(()) => Ok(()),
             Err(failure) => self.refuse(line, &failure, request_id).await,
         }
@@ -75,12 +77,12 @@ impl Session {
             Err(failure) => return self.refuse(line, &failure, request_id).await,
         };
         let (principal, about) = (self.principal.clone(), request_id.clone());
-        let looking = async move {
+        let looking = Box::pin(async move {
             match subscriptions::look_up(&principal, named).await {
                 Ok(granted) => Outcome::Granted(granted, about),
                 Err(failure) => Outcome::Answer(Box::new(principal.addressee.refusal(&failure).about(about))),
             }
-        };
+        });
         self.begin_errand(line, request_id, looking).await
     }
 
@@ -140,7 +142,7 @@ impl Session {
     async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
         let proof = Proof::Credential(credential);
         let principal = Principal { proof, ..self.principal.clone() };
-        match principal.prove().await {
+        match Box::pin(principal.prove()).await {
             Ok(_) => {
                 self.principal = principal;
                 Ok(())
