@@ -5,6 +5,7 @@ mod bad_input;
 mod contract;
 mod crash;
 mod provider;
+mod socket;
 mod start;
 mod tenants;
 mod trace;

@@ -172,3 +172,48 @@ async fn processes_report_what_they_hold_until_they_end() {
     stop.cancel();
     eventually(PATIENCE, || async { there.reports(100).await.expect("reported").len() == 1 }).await;
 }
+
+#[tokio::test]
+async fn connections_and_tickets_of_tenants_on_every_node_of_a_cluster_are_kept() {
+    let cluster = testkit::Cluster::start(3, 0).await;
+    let connected = broker::Redis::connect(&cluster.url()).await.expect("the servers are there");
+    let pace = Pace { lease: Duration::from_millis(1500), renewal: Duration::from_millis(200) };
+    let (connections, stop) = (Connections::new(connected.clone(), pace), CancellationToken::new());
+    let (kept, ending) = (connections.clone(), stop.clone());
+    let keeping = tokio::spawn(async move { kept.keep(100, ending).await });
+    let tickets = session::Tickets::new(connected);
+    let most = Most { tenant: 2, user: 1 };
+    let mut leases = Vec::new();
+    for number in 0..12 {
+        let of = |user: Option<&str>| Occupant {
+            tenant: format!("tenant-{number}").parse().expect("a tenant"),
+            ..who("web-1", user)
+        };
+        leases.push(connections.take(&of(Some("ana")), most).await.expect("room"));
+        assert_eq!(connections.take(&of(Some("ana")), most).await.expect_err("full"), Full::User(1));
+        leases.push(connections.take(&of(None), most).await.expect("room"));
+        assert_eq!(connections.take(&of(None), most).await.expect_err("full"), Full::Tenant(2));
+        let grant = session::Grant { session: None, identity: number.to_string() };
+        let ticket = tickets.issue(&of(None).tenant, &grant).await.expect("issued");
+        assert_eq!(tickets.redeem(&of(None).tenant, &ticket).await.expect("answered"), Some(grant));
+    }
+    tokio::time::sleep(2 * pace.lease).await;
+    let counts = || async {
+        let mut all = Vec::new();
+        for number in 0..12 {
+            let tenant = format!("tenant-{number}").parse().expect("a tenant");
+            all.push(connections.of_tenant(&tenant).await.expect("listed").len());
+        }
+        all
+    };
+    assert_eq!(counts().await, [2; 12], "all of them are renewed");
+    assert_eq!(connections.reports(100).await.expect("reported").len(), 1);
+    drop(leases);
+    eventually(PATIENCE, || async { counts().await == [0; 12] }).await;
+    stop.cancel();
+    keeping.await.expect("it ends");
+    assert_eq!(
+        cluster.command_each(&["DBSIZE"]).join("").matches(|digit: char| ('1'..='9').contains(&digit)).count(),
+        0
+    );
+}

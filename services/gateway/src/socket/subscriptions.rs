@@ -2,6 +2,7 @@
 //! are getting on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use action::{AgentId, TaskId};
 use fault::{Failure, reason};
@@ -18,6 +19,8 @@ use super::proof::Principal;
 use super::watch::watch;
 use crate::tasks;
 
+/// Time for an agent to be followed.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Most things that one socket is subscribed to.
 pub(super) const MOST: usize = 32;
 
@@ -29,11 +32,13 @@ pub(super) struct Named {
 }
 
 /// What may be subscribed to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Granted {
     named: Named,
     /// Tasks whose frames the socket is shown in any case.
     at_home: Vec<TaskId>,
+    /// The agents, followed already.
+    following: Vec<(AgentId, Subscription)>,
 }
 
 /// Something about a subscription.
@@ -103,7 +108,23 @@ pub(super) async fn look_up(principal: &Principal, named: Named) -> Result<Grant
     let home = principal.addressee.session.as_str();
     let is_home = |task: &Task| task.session_id == home;
     let at_home = named.tasks.iter().zip(&found).filter(|(_, found)| is_home(found)).map(|(task, _)| *task).collect();
-    Ok(Granted { named, at_home })
+    let following = named.agents.iter().map(|agent| follow(principal, agent));
+    let following = try_join_all(following).await?;
+    Ok(Granted { named, at_home, following })
+}
+
+/// Follows an agent; who is told that they are subscribed misses nothing after.
+async fn follow(principal: &Principal, agent: &AgentId) -> Result<(AgentId, Subscription), Failure> {
+    let tenant = principal.addressee.tenant.clone();
+    let mut following = principal.edge.hub.follow(tenant, What::Agent(agent.clone()), None).await;
+    let away = || {
+        let text = "the agent cannot be followed for now; try again";
+        Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1))
+    };
+    match tokio::time::timeout(PATIENCE, following.next()).await {
+        Ok(Some(Push::Attached(_))) => Ok((agent.clone(), following)),
+        _ => Err(away()),
+    }
 }
 
 impl Subscriptions {
@@ -130,7 +151,7 @@ impl Subscriptions {
 
     /// Subscribes to what was granted.
     pub(super) fn add(&mut self, principal: &Principal, granted: Granted) -> Result<(), Failure> {
-        let Granted { named, at_home } = granted;
+        let Granted { named, at_home, following } = granted;
         self.room_for(&named)?;
         for task in named.tasks {
             if !self.tasks.contains_key(&task) {
@@ -141,9 +162,9 @@ impl Subscriptions {
                 self.tasks.insert(task, stop);
             }
         }
-        for agent in named.agents {
+        for (agent, following) in following {
             if !self.agents.contains_key(&agent) {
-                let frames = updates(principal.clone(), agent.clone()).map(|frame| Seen::OfAgent(Box::new(frame)));
+                let frames = updates(following).map(|frame| Seen::OfAgent(Box::new(frame)));
                 let stop = self.begin(frames, Seen::AgentOver(agent.clone()));
                 self.agents.insert(agent, stop);
             }
@@ -193,13 +214,9 @@ impl Subscriptions {
     }
 }
 
-/// Returns how the tasks of an agent are getting on, from now on, over the streams that carry the sessions as well.
-fn updates(principal: Principal, agent: AgentId) -> impl Stream<Item = Frame> + Send {
-    let begin = async move {
-        let tenant = principal.addressee.tenant.clone();
-        principal.edge.hub.follow(tenant, What::Agent(agent), None).await
-    };
-    let next = |mut following: Subscription| async {
+/// Returns how the tasks of an agent are getting on, over the streams that carry the sessions as well.
+fn updates(following: Subscription) -> impl Stream<Item = Frame> + Send {
+    stream::unfold(following, |mut following| async {
         loop {
             match following.next().await? {
                 Push::Frame(frame) => return Some((*frame, following)),
@@ -208,6 +225,5 @@ fn updates(principal: Principal, agent: AgentId) -> impl Stream<Item = Frame> + 
                 Push::Attached(_) | Push::Gap(_) | Push::Resumed(_) => {}
             }
         }
-    };
-    stream::once(begin).flat_map(move |following| stream::unfold(following, next))
+    })
 }
