@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use action::{AgentId, SessionId, TenantId};
+use action::{AgentId, SessionId, TaskId, TenantId};
 use fault::reason;
 use proto::orchestrator::v1::connect_request::Command as Wire;
 use proto::orchestrator::v1::connect_response::Event;
@@ -27,6 +27,23 @@ pub(crate) enum What {
     Session(SessionId),
     /// How the tasks of an agent are getting on, from now on.
     Agent(AgentId),
+    /// One task from its beginning, out of the log of its session, if it has one.
+    Task(TaskId, Option<SessionId>),
+}
+
+impl What {
+    /// Asks for it, after a position or where it begins.
+    fn attach(&self, tenant: &TenantId, from: Position) -> Attach {
+        let attach = Attach { tenant_id: tenant.to_string(), epoch: from.epoch, after: from.seq, ..Attach::default() };
+        match self {
+            Self::Session(session) => Attach { session_id: session.to_string(), ..attach },
+            Self::Agent(agent) => Attach { agent_id: agent.to_string(), ..attach },
+            Self::Task(task, session) => {
+                let session_id = session.as_ref().map(ToString::to_string).unwrap_or_default();
+                Attach { task_id: task.to_string(), session_id, ..attach }
+            }
+        }
+    }
 }
 
 /// A socket that follows a session, or an agent.
@@ -139,12 +156,7 @@ impl Followers {
         let channel = self.last;
         let before = follower.channel.replace(channel);
         follower.lagging = false;
-        let Position { epoch, seq } = follower.position.clone().unwrap_or_default();
-        let (session_id, agent_id) = match &follower.what {
-            What::Session(session) => (session.to_string(), String::new()),
-            What::Agent(agent) => (String::new(), agent.to_string()),
-        };
-        let attach = Attach { tenant_id: follower.tenant.to_string(), session_id, epoch, after: seq, agent_id };
+        let attach = follower.what.attach(&follower.tenant, follower.position.clone().unwrap_or_default());
         let mut requests = vec![ConnectRequest { channel, command: Some(Wire::Attach(attach)) }];
         if let Some(Position { epoch, seq }) = follower.acknowledged.clone() {
             let acknowledge = Acknowledge { epoch, seq };

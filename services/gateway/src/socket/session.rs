@@ -18,7 +18,6 @@ use super::acks::{Ack, Acks};
 use super::close::Close;
 use super::drain::Place;
 use super::errands::Errands;
-use super::follow::What;
 use super::frames::{self, Envelope, ProtocolError};
 use super::greet::{Visitor, greet, verdict};
 use super::hub::Subscription;
@@ -110,8 +109,7 @@ impl Session {
             resumed = from.is_some(),
             "socket opened"
         );
-        let home = What::Session(who.session.clone());
-        let following = principal.edge.hub.follow(who.tenant.clone(), home, from.clone()).await;
+        let following = principal.edge.hub.follow(who.tenant.clone(), who.session.clone(), from.clone()).await;
         Self {
             principal,
             following,

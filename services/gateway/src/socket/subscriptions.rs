@@ -15,11 +15,12 @@ use serde_json::{Map, Value};
 use super::follow::What;
 use super::hub::Subscription;
 use super::mailbox::Push;
+use super::places::Seat;
 use super::proof::Principal;
 use super::watch::watch;
 use crate::tasks;
 
-/// Time for an agent to be followed.
+/// Time for something to be followed.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most things that one socket is subscribed to.
 pub(super) const MOST: usize = 32;
@@ -34,11 +35,19 @@ pub(super) struct Named {
 /// What may be subscribed to.
 #[derive(Debug)]
 pub(super) struct Granted {
-    named: Named,
     /// Tasks whose frames the socket is shown in any case.
     at_home: Vec<TaskId>,
-    /// The agents, followed already.
-    following: Vec<(AgentId, Subscription)>,
+    /// Tasks of other sessions, looked at already.
+    tasks: Vec<(Task, TaskId, Look)>,
+    /// Agents, looked at already.
+    agents: Vec<(AgentId, Look)>,
+}
+
+/// Something that is looked at, and its place.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) following: Subscription,
+    _seat: Seat,
 }
 
 /// Something about a subscription.
@@ -106,24 +115,39 @@ pub(super) async fn look_up(principal: &Principal, named: Named) -> Result<Grant
         granted.map_err(|failure| failure.field("agents"))?;
     }
     let home = principal.addressee.session.as_str();
-    let is_home = |task: &Task| task.session_id == home;
-    let at_home = named.tasks.iter().zip(&found).filter(|(_, found)| is_home(found)).map(|(task, _)| *task).collect();
-    let following = named.agents.iter().map(|agent| follow(principal, agent));
-    let following = try_join_all(following).await?;
-    Ok(Granted { named, at_home, following })
+    let (mut at_home, mut tasks, mut agents) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, task) in named.tasks.into_iter().zip(found) {
+        if task.session_id == home {
+            at_home.push(id);
+        } else {
+            let session = Some(&task.session_id).filter(|session| !session.is_empty());
+            let session = session.map(|session| session.parse()).transpose().map_err(|_| Failure::internal())?;
+            tasks.push((task, id, look(principal, What::Task(id, session)).await?));
+        }
+    }
+    for agent in named.agents {
+        let look = look(principal, What::Agent(agent.clone())).await?;
+        agents.push((agent, look));
+    }
+    Ok(Granted { at_home, tasks, agents })
 }
 
-/// Follows an agent; who is told that they are subscribed misses nothing after.
-async fn follow(principal: &Principal, agent: &AgentId) -> Result<(AgentId, Subscription), Failure> {
+/// Begins to look at something; who is told that they are subscribed misses nothing after.
+async fn look(principal: &Principal, what: What) -> Result<Look, Failure> {
     let tenant = principal.addressee.tenant.clone();
-    let mut following = principal.edge.hub.follow(tenant, What::Agent(agent.clone()), None).await;
-    let away = || {
-        let text = "the agent cannot be followed for now; try again";
-        Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1))
-    };
-    match tokio::time::timeout(PATIENCE, following.next()).await {
-        Ok(Some(Push::Attached(_))) => Ok((agent.clone(), following)),
-        _ => Err(away()),
+    let seat = principal.edge.sockets.look(&tenant)?;
+    let mut following = principal.edge.hub.look_at(tenant, what).await;
+    if let Ok(Some(Push::Attached(_))) = tokio::time::timeout(PATIENCE, following.next()).await {
+        return Ok(Look { following, _seat: seat });
+    }
+    let text = "this cannot be followed for now; try again";
+    Err(Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1)))
+}
+
+impl Granted {
+    fn named(&self) -> Named {
+        let tasks = self.tasks.iter().map(|(_, task, _)| *task).chain(self.at_home.iter().copied());
+        Named { tasks: tasks.collect(), agents: self.agents.iter().map(|(agent, _)| agent.clone()).collect() }
     }
 }
 
@@ -151,20 +175,20 @@ impl Subscriptions {
 
     /// Subscribes to what was granted.
     pub(super) fn add(&mut self, principal: &Principal, granted: Granted) -> Result<(), Failure> {
-        let Granted { named, at_home, following } = granted;
-        self.room_for(&named)?;
-        for task in named.tasks {
+        self.room_for(&granted.named())?;
+        for task in granted.at_home {
+            self.tasks.entry(task).or_insert(None);
+        }
+        for (record, task, look) in granted.tasks {
             if !self.tasks.contains_key(&task) {
-                let stop = (!at_home.contains(&task)).then(|| {
-                    let frames = watch(principal, task).map(|frame| Seen::OfTask(Box::new(frame)));
-                    self.begin(frames, Seen::TaskOver(task))
-                });
-                self.tasks.insert(task, stop);
+                let frames = watch(principal, record, task, look).map(|frame| Seen::OfTask(Box::new(frame)));
+                let stop = self.begin(frames, Seen::TaskOver(task));
+                self.tasks.insert(task, Some(stop));
             }
         }
-        for (agent, following) in following {
+        for (agent, look) in granted.agents {
             if !self.agents.contains_key(&agent) {
-                let frames = updates(following).map(|frame| Seen::OfAgent(Box::new(frame)));
+                let frames = updates(look).map(|frame| Seen::OfAgent(Box::new(frame)));
                 let stop = self.begin(frames, Seen::AgentOver(agent.clone()));
                 self.agents.insert(agent, stop);
             }
@@ -214,12 +238,12 @@ impl Subscriptions {
     }
 }
 
-/// Returns how the tasks of an agent are getting on, over the streams that carry the sessions as well.
-fn updates(following: Subscription) -> impl Stream<Item = Frame> + Send {
-    stream::unfold(following, |mut following| async {
+/// Returns how the tasks of an agent are getting on.
+fn updates(look: Look) -> impl Stream<Item = Frame> + Send {
+    stream::unfold(look, |mut look| async {
         loop {
-            match following.next().await? {
-                Push::Frame(frame) => return Some((*frame, following)),
+            match look.following.next().await? {
+                Push::Frame(frame) => return Some((*frame, look)),
                 Push::Refused(_) => return None,
                 // What is gone was word of what the tasks' records say.
                 Push::Attached(_) | Push::Gap(_) | Push::Resumed(_) => {}

@@ -7,10 +7,9 @@ use proto::execution::v1::AgentRun;
 use proto::task::v1::TaskUpdate;
 use proto::task::v1::frame::Body;
 use serde_json::{Value, json};
-use session::{Append, Log};
 
 use crate::client::Socket;
-use crate::fakes::of_agent;
+use crate::fakes::{of_agent, of_task};
 use crate::mesh::Mesh;
 use crate::socket::{delta, response};
 
@@ -29,9 +28,10 @@ async fn task(mesh: &Mesh, session: Option<&str>) -> Action {
     action
 }
 
-async fn append(mesh: &Mesh, action: &Action, body: Body, last: bool) {
-    let append = if last { Append::last(action, body) } else { Append::progress(action, body) };
-    mesh.kit.sessions.append(&Log::of(action), append).await.unwrap();
+fn append(mesh: &Mesh, action: &Action, body: Body) {
+    let task = action.task.to_string();
+    let log = action.session.as_ref().map_or_else(|| of_task(&task), ToString::to_string);
+    mesh.orchestrator.append("pro-1", &log, &task, body);
 }
 
 async fn subscribe(socket: &mut Socket, tasks: &[&Action]) -> Value {
@@ -48,7 +48,7 @@ async fn a_task_of_another_session_or_of_none_is_shown_whole_and_ends() {
     let mut socket = open(&mesh, "pro-1").await;
     for session in [Some("session-2"), None] {
         let action = task(&mesh, session).await;
-        append(&mesh, &action, delta(0, "Hel"), false).await;
+        append(&mesh, &action, delta(0, "Hel"));
         let subscribed = subscribe(&mut socket, &[&action]).await;
         assert_eq!(subscribed, json!({ "tasks": [action.task.to_string()], "agents": [] }));
         let first = socket.expect("agent_delta").await;
@@ -56,9 +56,9 @@ async fn a_task_of_another_session_or_of_none_is_shown_whole_and_ends() {
         assert_eq!(first["session_id"].as_str(), session);
         assert_eq!(first["metadata"], json!({ "subscription": "task" }));
         assert!(first.get("seq").is_none() && first.get("epoch").is_none(), "another log's position: {first}");
-        append(&mesh, &action, delta(1, "lo"), false).await;
+        append(&mesh, &action, delta(1, "lo"));
         assert_eq!(socket.expect("agent_delta").await["data"]["text"], "lo");
-        append(&mesh, &action, response("Hello"), true).await;
+        append(&mesh, &action, response("Hello"));
         assert_eq!(socket.expect("agent_response").await["data"]["response"], "Hello");
         socket.say(json!({ "type": "unsubscribe" })).await;
         assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([]), "it ended with its task");
@@ -72,7 +72,7 @@ async fn frames_of_the_sockets_own_session_come_once() {
     let action = task(&mesh, Some("session-1")).await;
     let id = action.task.to_string();
     assert_eq!(subscribe(&mut socket, &[&action]).await["tasks"], json!([id]));
-    append(&mesh, &action, delta(0, "forwarded it would be"), false).await;
+    append(&mesh, &action, delta(0, "forwarded it would be"));
     mesh.orchestrator.append("pro-1", "session-1", &id, response("once"));
     let frame = socket.expect("agent_response").await;
     assert_eq!((frame["seq"].as_u64(), &frame["metadata"]), (Some(1), &json!({})));
@@ -89,8 +89,8 @@ async fn what_was_left_is_shown_no_longer() {
     assert_eq!(both["tasks"].as_array().unwrap().len(), 2);
     socket.say(json!({ "type": "unsubscribe", "data": { "tasks": [left.task.to_string()] } })).await;
     assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([kept.task.to_string()]));
-    append(&mesh, &left, response("not shown"), true).await;
-    append(&mesh, &kept, response("shown"), true).await;
+    append(&mesh, &left, response("not shown"));
+    append(&mesh, &kept, response("shown"));
     assert_eq!(socket.expect("agent_response").await["data"]["response"], "shown");
 }
 
@@ -141,20 +141,52 @@ async fn subscriptions_are_checked_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_task_is_watched_on_when_hints_about_it_get_lost() {
+async fn only_the_task_of_a_session_is_shown_and_on_when_streams_break() {
+    let mesh = Mesh::start().await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let (action, neighbour) = (task(&mesh, Some("session-2")).await, task(&mesh, Some("session-2")).await);
+    subscribe(&mut socket, &[&action]).await;
+    append(&mesh, &neighbour, response("not asked for"));
+    append(&mesh, &action, delta(0, "before"));
+    assert_eq!(socket.expect("agent_delta").await["data"]["text"], "before");
+    mesh.orchestrator.break_streams();
+    append(&mesh, &action, delta(1, "while"));
+    append(&mesh, &action, delta(2, "after"));
+    for text in ["while", "after"] {
+        assert_eq!(socket.expect("agent_delta").await["data"]["text"], text, "nothing is told twice or left out");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_last_frame_is_lost_ends_all_the_same() {
     let mesh = Mesh::start().await;
     let mut socket = open(&mesh, "pro-1").await;
     let action = task(&mesh, Some("session-2")).await;
+    mesh.kit.queue.cancel(&action.tenant, action.task, "enough").await.unwrap();
     subscribe(&mut socket, &[&action]).await;
-    append(&mesh, &action, delta(0, "before"), false).await;
-    assert_eq!(socket.expect("agent_delta").await["data"]["text"], "before");
-    mesh.redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-    append(&mesh, &action, delta(1, "while"), false).await;
-    append(&mesh, &action, delta(2, "after"), false).await;
-    for text in ["while", "after"] {
-        let frame = tokio::time::timeout(Duration::from_secs(15), socket.expect("agent_delta")).await.unwrap();
-        assert_eq!(frame["data"]["text"], text, "nothing is told twice or left out");
+    let update = socket.expect("task_update").await;
+    assert_eq!((update["data"]["status"].as_str(), update.get("seq")), (Some("cancelled"), None));
+    assert_eq!(update["session_id"], "session-2");
+    socket.say(json!({ "type": "unsubscribe" })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_looked_at_has_places_of_its_own_of_which_a_tenant_has_half() {
+    let mesh = Mesh::with(gateway::Config { max_sockets: 2, ..crate::mesh::quick() }).await;
+    let mut socket = open(&mesh, "pro-1").await;
+    let mut actions = Vec::new();
+    for _ in 0..5 {
+        actions.push(task(&mesh, Some("session-2")).await);
     }
+    let all: Vec<&Action> = actions.iter().collect();
+    subscribe(&mut socket, &all[..4]).await;
+    socket.say(json!({ "type": "subscribe", "data": { "tasks": [all[4].task.to_string()] } })).await;
+    let data = socket.expect("error").await["data"].clone();
+    assert_eq!((data["reason"].as_str(), &data["limits"]["limit"]), (Some("OVERLOADED"), &json!("4")));
+    append(&mesh, all[0], response("over"));
+    socket.expect("agent_response").await;
+    subscribe(&mut socket, &all[4..]).await;
 }
 
 #[tokio::test]

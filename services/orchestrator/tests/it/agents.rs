@@ -1,4 +1,4 @@
-//! Following an agent: how its tasks are getting on.
+//! Following an agent: how its tasks are getting on; and one task.
 
 use std::time::Duration;
 
@@ -85,4 +85,33 @@ async fn a_hint_that_is_lost_is_healed_while_the_stream_goes_on() {
     for seq in 1..=3 {
         assert_eq!(stream.frame(1).await.0, seq);
     }
+}
+
+#[tokio::test]
+async fn who_follows_a_task_is_told_its_frames_only_from_their_beginning() {
+    let mesh = Mesh::start().await;
+    crate::connect::write(&mesh, "sess-any", 2).await;
+    let (first, second) = (send(&mesh).await, send(&mesh).await);
+    mesh.kit.queue.cancel(&tenant(), first, "enough").await.expect("cancelled");
+    let ended = || async { mesh.redis.command(&["XLEN", "{ns:tenant-1:s:sess-any}:log"]).trim() == "3" };
+    testkit::eventually(Duration::from_secs(10), ended).await;
+    let mut stream = Stream::open(mesh.gateway()).await;
+    let attach = |task: TaskId| Attach {
+        tenant_id: "tenant-1".into(),
+        session_id: "sess-any".into(),
+        task_id: task.to_string(),
+        ..Attach::default()
+    };
+    stream.say(1, Command::Attach(attach(first))).await;
+    stream.say(2, Command::Attach(attach(second))).await;
+    let mut told = Vec::new();
+    mesh.kit.queue.cancel(&tenant(), second, "enough").await.expect("cancelled");
+    while told.len() < 2 {
+        if let (channel, Event::Frame(frame)) = stream.next().await {
+            assert!(matches!(frame.body, Some(Body::Error(_))), "{frame:?}");
+            told.push((channel, frame.task_id, frame.seq));
+        }
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(1, first.to_string(), 3), (2, second.to_string(), 4)]);
 }

@@ -31,10 +31,24 @@ pub(crate) struct Orchestrator {
     pub(crate) held: Arc<Semaphore>,
 }
 
+struct Followed {
+    stream: Outgoing,
+    channel: u64,
+    log: Session,
+    /// The only task whose frames are told; all when empty.
+    task: String,
+}
+
+impl Followed {
+    fn wants(&self, frame: &Frame) -> bool {
+        self.task.is_empty() || self.task == frame.task_id
+    }
+}
+
 #[derive(Default)]
 struct State {
     logs: HashMap<Session, Vec<Frame>>,
-    followers: Vec<(Outgoing, u64, Session)>,
+    followers: Vec<Followed>,
     streams: u32,
     commands: Vec<Command>,
     sent: Vec<(SendMessageRequest, Caller)>,
@@ -60,15 +74,19 @@ impl Orchestrator {
             seq: log.len() as u64 + 1,
             at: Some(time::to_proto(SystemTime::now())),
             task_id: task_id.to_owned(),
-            session_id: if session.starts_with("agent ") { "session-9" } else { session }.to_owned(),
+            session_id: match session.split_once(' ') {
+                Some(("agent", _)) => "session-9".to_owned(),
+                Some(_) => String::new(),
+                None => session.to_owned(),
+            },
             tenant_id: tenant.to_owned(),
             tier: action::Tier::Professional.to_proto().into(),
             trace: None,
             body: Some(body),
         };
         log.push(frame.clone());
-        for (stream, channel, _) in state.followers.iter().filter(|(_, _, followed)| *followed == key) {
-            let _gone = stream.send(event(*channel, Event::Frame(frame.clone())));
+        for followed in state.followers.iter().filter(|followed| followed.log == key && followed.wants(&frame)) {
+            let _gone = followed.stream.send(event(followed.channel, Event::Frame(frame.clone())));
         }
     }
 
@@ -103,22 +121,28 @@ impl Orchestrator {
         match command {
             Command::Attach(attach) => {
                 let fresh = attach.epoch.is_empty() && !attach.agent_id.is_empty();
-                let followed = if attach.agent_id.is_empty() { attach.session_id } else { of_agent(&attach.agent_id) };
-                let key = (attach.tenant_id, followed);
+                let name = match (attach.agent_id.as_str(), attach.session_id) {
+                    ("", session) if session.is_empty() => of_task(&attach.task_id),
+                    ("", session) => session,
+                    (agent, _) => of_agent(agent),
+                };
+                let key = (attach.tenant_id, name);
+                let followed = Followed { stream: stream.clone(), channel, log: key.clone(), task: attach.task_id };
                 let log = state.logs.entry(key.clone()).or_default().clone();
                 let top = log.len() as u64;
                 let after = if fresh { top } else { attach.after.min(top) };
                 let _gone =
                     stream.send(event(channel, Event::Attached(Attached { epoch: "e1".to_owned(), top, after })));
-                for frame in log.into_iter().filter(|frame| frame.seq > after) {
+                for frame in log.into_iter().filter(|frame| frame.seq > after && followed.wants(frame)) {
                     let _gone = stream.send(event(channel, Event::Frame(frame)));
                 }
                 let resumed = Resumed { from: after + 1, to: top, epoch: "e1".to_owned() };
                 let _gone = stream.send(event(channel, Event::Resumed(resumed)));
-                state.followers.push((stream.clone(), channel, key));
+                state.followers.push(followed);
             }
             Command::Detach(_) => {
-                state.followers.retain(|(other, id, _)| *id != channel || !other.same_channel(stream));
+                let same = |other: &Followed| other.channel == channel && other.stream.same_channel(stream);
+                state.followers.retain(|other| !same(other));
             }
             Command::Acknowledge(_) | Command::Delivered(_) => {}
         }
@@ -128,6 +152,11 @@ impl Orchestrator {
 /// Returns where the fake keeps what it tells about an agent.
 pub(crate) fn of_agent(agent: &str) -> String {
     format!("agent {agent}")
+}
+
+/// Returns where the fake keeps the log of a task without a session.
+pub(crate) fn of_task(task: &str) -> String {
+    format!("task {task}")
 }
 
 fn event(channel: u64, event: Event) -> ConnectResponse {
