@@ -21,8 +21,10 @@ impl Delivery {
         // The queue has decided how the task ended, whichever attempt wrote last.
         let last = Append { fence: Append::DECIDED, ..Append::last(action, ending(callback)) };
         let (task, tenant) = (action.task, &action.tenant);
-        self.sessions.announce(Announcement::of(action, status)).await;
-        match self.sessions.append(&Log::of(action), last).await {
+        let log = Log::of(action);
+        let announcing = self.sessions.announce(Announcement::of(action, status));
+        let (shown, ()) = tokio::join!(self.sessions.append(&log, last), announcing);
+        match shown {
             Ok(at) => {
                 tracing::info!(task_id = %task, tenant_id = %tenant, status = word(status), seq = at.seq, "outcome shown");
                 Ok(())

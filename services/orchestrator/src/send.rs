@@ -38,8 +38,7 @@ impl Inlet {
         }
         let pending = Announcement::of(&run, action::Status::Pending);
         let submitted = order.submit(UsageKind::Agent, run).await?;
-        self.sessions.announce(pending).await;
-        let expected = self.expected(order.tier, &submitted).await;
+        let ((), expected) = tokio::join!(self.sessions.announce(pending), self.expected(order.tier, &submitted));
         Ok(SendMessageResponse {
             queue_name: submitted.queue_name.to_string(),
             estimated_time: Some(time::duration_to_proto(expected)),

@@ -150,3 +150,22 @@ async fn health_says_whether_one_more_socket_is_taken() {
     let full = health().await;
     assert_eq!((full.status, full.body["status"].as_str()), (503, Some("full")));
 }
+
+#[tokio::test]
+async fn a_node_that_ends_gives_back_what_it_held() {
+    let mesh = Mesh::start().await;
+    let (elsewhere, stop) = mesh.beside(quick()).await;
+    let mut here = Socket::open(&mesh, "pro-1", "").await;
+    here.expect("connection_ack").await;
+    let mut there = Socket::upgrade_at(elsewhere, &format!("{HOME}&user_id=user-1"), &KEY).await.expect("accepted");
+    there.expect("connection_ack").await;
+    let nodes = || async { stats(&mesh, "nbl_admin_key").await.body["nodes"].as_array().unwrap().len() };
+    eventually(PATIENCE, || async { nodes().await == 2 }).await;
+    stop.cancel();
+    assert_eq!(there.closed().await, 4001);
+    let count = |key: &str| mesh.redis.command(&["ZCARD", key]).trim().to_owned();
+    eventually(PATIENCE, || async {
+        nodes().await == 1 && count("{ns:pro-1}:sockets") == "1" && count("{ns:pro-1}:sockets:user-1") == "0"
+    })
+    .await;
+}

@@ -72,10 +72,12 @@ async fn frames_of_the_sockets_own_session_come_once() {
     let action = task(&mesh, Some("session-1")).await;
     let id = action.task.to_string();
     assert_eq!(subscribe(&mut socket, &[&action]).await["tasks"], json!([id]));
-    append(&mesh, &action, delta(0, "forwarded it would be"));
-    mesh.orchestrator.append("pro-1", "session-1", &id, response("once"));
-    let frame = socket.expect("agent_response").await;
-    assert_eq!((frame["seq"].as_u64(), &frame["metadata"]), (Some(1), &json!({})));
+    append(&mesh, &action, delta(0, "once"));
+    append(&mesh, &action, response("once"));
+    for (kind, seq) in [("agent_delta", 1), ("agent_response", 2)] {
+        let frame = socket.expect(kind).await;
+        assert_eq!((frame["seq"].as_u64(), &frame["metadata"]), (Some(seq), &json!({})));
+    }
     socket.say(json!({ "type": "unsubscribe", "data": {} })).await;
     assert_eq!(socket.expect("subscribed").await["data"]["tasks"], json!([]), "it ended with its task");
 }
