@@ -54,6 +54,10 @@ test_tools() {
     say "installing buf (protobuf lint, and the gRPC client of the tests) into .tools/npm"
     npm install --silent --no-fund --no-audit --prefix "$tools/npm" @bufbuild/buf@1.75.0 >/dev/null
   fi
+  if [ ! -e "$tools/npm/node_modules/@asyncapi/parser" ]; then
+    say "installing the parser of AsyncAPI (the tests check docs/asyncapi.yaml with it) into .tools/npm"
+    npm install --silent --no-fund --no-audit --prefix "$tools/npm" @asyncapi/parser@3.6.6 >/dev/null
+  fi
   if ! have cargo-deny; then
     say "installing cargo-deny (licences, sources and bans of dependencies); this takes a few minutes"
     cargo install --quiet --locked cargo-deny@0.20.2

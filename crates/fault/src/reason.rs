@@ -161,6 +161,10 @@ reasons! {
     /// A queue, a tenant or a tier holds as many waiting actions as it may.
     QUEUE_FULL = "queue-full", "Queue full", ResourceExhausted, 429,
         "Wait for Retry-After seconds, until some of what waits has been done; nothing of the request was kept.";
+    /// A tenant or a user has as many sockets open as it may.
+    CONNECTION_LIMIT = "connection-limit", "Too many connections", ResourceExhausted, 429,
+        "Close sockets that are not needed, or move to a tier with a higher limit; `limit` says how many there may be, `scope` \
+         whether of the tenant or of the user.";
     /// The time allowed for the work ran out.
     EXECUTION_TIMEOUT = "execution-timeout", "Execution timeout", DeadlineExceeded, 504,
         "The work did not finish within the time of the tier; ask for less at once or move to a higher tier.";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use action::{Action, TaskId, Tier};
+use action::{Action, Status, TaskId, Tier};
 use prost::Message as _;
 use proto::action::v1::TraceContext;
 use proto::task::v1::frame::Body;
@@ -10,7 +10,7 @@ use proto::task::v1::{Frame, TaskUpdate};
 
 use crate::log::Keys;
 use crate::scripts::{new_epoch, number};
-use crate::{Config, Error};
+use crate::{Config, Error, Log};
 
 /// Stage of the frame that tells of a new attempt.
 const RESTARTED: &str = "restarted";
@@ -44,6 +44,33 @@ impl Append {
     /// Makes the frame after which nothing follows for an action's task.
     pub fn last(action: &Action, body: Body) -> Self {
         Self { finality: Finality::Final, ..Self::progress(action, body) }
+    }
+}
+
+/// Says how far a task is, and nothing of what it says.
+fn state(action: &Action, status: Status) -> Append {
+    let update =
+        TaskUpdate { status: status.into(), attempt: action.attempt(), percentage: -1.0, ..TaskUpdate::default() };
+    let append = Append::progress(action, Body::TaskUpdate(update));
+    match status {
+        Status::Completed | Status::Failed | Status::Timeout | Status::Cancelled => {
+            Append { fence: Append::DECIDED, finality: Finality::Final, ..append }
+        }
+        Status::Unspecified | Status::Pending | Status::Running => append,
+    }
+}
+
+/// Tells whoever follows an agent how far one of its tasks is.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    pub(crate) log: Log,
+    pub(crate) append: Append,
+}
+
+impl Announcement {
+    /// Makes it out of an action; none when it runs no agent.
+    pub fn of(action: &Action, status: Status) -> Option<Self> {
+        Some(Self { log: Log::of_agent(action)?, append: state(action, status) })
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Start {
     After(Position),
     /// At the oldest frame that is kept.
     Beginning,
+    /// After everything that is there.
+    Now,
 }
 
 /// One thing that a follower is told.

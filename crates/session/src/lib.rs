@@ -1,4 +1,5 @@
-//! The log of a session: what happened, in order, for whoever looks now, later, or again.
+//! The log of a session: what happened, in order, for whoever looks now, later, or again. Beside it, what else sockets need of
+//! Redis: [`Tickets`] that open one, and [`connections`], which counts them.
 //!
 //! Workers append frames, sockets and streams follow them. A log is a Redis stream with a little state beside it, all
 //! under one hash tag, so that each script touches one slot:
@@ -10,7 +11,8 @@
 //! | `{ns:<tenant>:s:<session>}:nodes` | sorted set | processes that follow, by when their lease ends |
 //! | `{ns:<tenant>:s:<session>}:t:<task>` | hash | `fence`, `wrote`, `index`, `final` of one task |
 //!
-//! A task without a session has the log `{ns:<tenant>:t:<task>}:log`, so no name of a session can collide with it.
+//! An agent has the log `{ns:<tenant>:a:<agent>}:log`, in which its tasks say how far they are; it is written only while somebody
+//! follows it. A task without a session has the log `{ns:<tenant>:t:<task>}:log`, so no name of a session can collide with it.
 //!
 //! # What always holds
 //!
@@ -25,6 +27,7 @@
 
 mod append;
 mod config;
+pub mod connections;
 mod deltas;
 mod error;
 mod event;
@@ -34,11 +37,14 @@ mod log;
 mod read;
 mod scripts;
 mod sessions;
+mod ticket;
 
-pub use append::{Append, Appended, Finality, frame_of, kind_of};
+pub use append::{Announcement, Append, Appended, Finality, frame_of, kind_of};
 pub use config::Config;
+pub use connections::Connections;
 pub use deltas::Deltas;
 pub use error::Error;
 pub use event::{Event, Gap, GapReason, Page, Position, Start};
 pub use log::Log;
 pub use sessions::Sessions;
+pub use ticket::{Grant, Tickets};

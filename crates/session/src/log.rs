@@ -1,6 +1,6 @@
 //! Which log.
 
-use action::{Action, SessionId, TaskId, TenantId};
+use action::{Action, AgentId, SessionId, TaskId, TenantId};
 
 /// Names a log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,13 @@ pub enum Log {
         tenant: TenantId,
         /// The task.
         task: TaskId,
+    },
+    /// How the tasks of an agent are getting on; it is written only while somebody follows it.
+    Agent {
+        /// Tenant of the agent.
+        tenant: TenantId,
+        /// The agent.
+        agent: AgentId,
     },
 }
 
@@ -40,10 +47,20 @@ impl Log {
         Self::Task { tenant: tenant.clone(), task }
     }
 
+    /// Returns the log of an agent.
+    pub fn agent(tenant: &TenantId, agent: &AgentId) -> Self {
+        Self::Agent { tenant: tenant.clone(), agent: agent.clone() }
+    }
+
+    /// Returns the log of the agent that an action runs; none when it runs none.
+    pub fn of_agent(action: &Action) -> Option<Self> {
+        action.context.primary_agent.as_ref().map(|agent| Self::agent(&action.tenant, agent))
+    }
+
     /// Returns the tenant whose log it is.
     pub fn tenant(&self) -> &TenantId {
         match self {
-            Self::Session { tenant, .. } | Self::Task { tenant, .. } => tenant,
+            Self::Session { tenant, .. } | Self::Task { tenant, .. } | Self::Agent { tenant, .. } => tenant,
         }
     }
 
@@ -52,6 +69,7 @@ impl Log {
         match self {
             Self::Session { tenant, session } => format!("{{ns:{tenant}:s:{session}}}"),
             Self::Task { tenant, task } => format!("{{ns:{tenant}:t:{task}}}"),
+            Self::Agent { tenant, agent } => format!("{{ns:{tenant}:a:{agent}}}"),
         }
     }
 }

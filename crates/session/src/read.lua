@@ -1,7 +1,7 @@
 -- Reads frames after a position.
 --
 -- KEYS[1] meta, KEYS[2] log, KEYS[3] nodes
--- ARGV[1] new epoch if one is needed, ARGV[2] 'acked', 'after' or 'begin', ARGV[3] epoch of the position,
+-- ARGV[1] new epoch if one is needed, ARGV[2] 'acked', 'after', 'begin' or 'now', ARGV[3] epoch of the position,
 -- ARGV[4] position, ARGV[5] entries to look at, ARGV[6] process that follows from now on, '' for none,
 -- ARGV[7] ms of its lease, ARGV[8] ms to live of a log that has none yet
 --
@@ -25,6 +25,8 @@ local function acknowledged()
 end
 if ARGV[2] == 'acked' or (ARGV[2] == 'after' and ARGV[3] == '') then
   after = acknowledged()
+elseif ARGV[2] == 'now' then
+  after = now.seq
 elseif ARGV[2] == 'after' and ARGV[3] == now.epoch then
   after = math.min(asked, now.seq)
 elseif ARGV[2] == 'after' then

@@ -27,6 +27,7 @@ pub(crate) async fn page(
         Start::Acknowledged => ("acked", "", 0),
         Start::After(position) => ("after", position.epoch.as_str(), position.seq),
         Start::Beginning => ("begin", "", 0),
+        Start::Now => ("now", "", 0),
     };
     let arguments = [
         new_epoch(),

@@ -6,6 +6,7 @@ use broker::Script;
 #[derive(Debug)]
 pub(crate) struct Scripts {
     pub(crate) append: Script,
+    pub(crate) announce: Script,
     pub(crate) read: Script,
     pub(crate) watch: Script,
     pub(crate) acknowledge: Script,
@@ -15,6 +16,10 @@ impl Scripts {
     pub(crate) fn new() -> Self {
         Self {
             append: Script::new("session_append", concat!(include_str!("epoch.lua"), include_str!("append.lua"))),
+            announce: Script::new(
+                "session_announce",
+                concat!(include_str!("announce.lua"), include_str!("epoch.lua"), include_str!("append.lua")),
+            ),
             read: Script::new("session_read", concat!(include_str!("epoch.lua"), include_str!("read.lua"))),
             watch: Script::new("session_watch", concat!(include_str!("epoch.lua"), include_str!("watch.lua"))),
             acknowledge: Script::new(

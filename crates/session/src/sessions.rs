@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use action::Action;
-use broker::Redis;
+use broker::{Redis, Script};
 use futures::{Stream, stream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -14,7 +14,7 @@ use crate::follow::Following;
 use crate::hub::Hub;
 use crate::log::Keys;
 use crate::scripts::{Scripts, new_epoch, number};
-use crate::{Append, Appended, Config, Error, Event, Log, Page, Position, Start, kind_of, read};
+use crate::{Announcement, Append, Appended, Config, Error, Event, Log, Page, Position, Start, kind_of, read};
 
 /// Reads, writes and follows logs. Cloning is cheap.
 ///
@@ -92,6 +92,17 @@ impl Sessions {
         Ok(appended.into_iter().next().filter(|appended| appended.seq > 0))
     }
 
+    /// Tells those who follow an agent; costs a look at Redis when nobody does. It is word of what is recorded elsewhere, so one
+    /// that is lost is only noted.
+    pub async fn announce(&self, announcement: Option<Announcement>) {
+        let Some(Announcement { log, append }) = announcement else { return };
+        let call = Call::frames(&Keys::of(&log), &self.inner.config, &[append]);
+        match self.write(&self.inner.scripts.announce, call).await {
+            Ok(_) | Err(Error::Stale | Error::Finished) => {}
+            Err(error) => tracing::debug!(%error, "the followers of an agent were not told"),
+        }
+    }
+
     /// Reads at most `limit` positions after one. A log that does not exist has an empty epoch and no frames.
     pub async fn read(&self, log: &Log, after: Position, limit: usize) -> Result<Page, Error> {
         self.inner.page(&Keys::of(log), &Start::After(after), limit, "").await
@@ -129,8 +140,12 @@ impl Sessions {
     }
 
     async fn call(&self, call: Call) -> Result<Vec<Appended>, Error> {
+        self.write(&self.inner.scripts.append, call).await
+    }
+
+    async fn write(&self, script: &Script, call: Call) -> Result<Vec<Appended>, Error> {
         let keys: Vec<&str> = call.keys.iter().map(String::as_str).collect();
-        append::answer(self.inner.redis.run(&self.inner.scripts.append, &keys, &call.arguments).await?)
+        append::answer(self.inner.redis.run(script, &keys, &call.arguments).await?)
     }
 
     fn listen(&self) {

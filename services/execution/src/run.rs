@@ -15,7 +15,7 @@ use proto::task::v1::frame::Body;
 use proto::task::v1::{AgentInfo, TaskUpdate, TypingIndicator};
 use queue::{Completed, Work};
 use quota::Tiers;
-use session::{Append, Deltas, Log, Sessions};
+use session::{Announcement, Append, Deltas, Log, Sessions};
 
 use crate::agents::{Agents, type_of};
 use crate::history::{Conversation, History};
@@ -100,7 +100,10 @@ impl Runs {
         };
         let bodies = [Body::TaskUpdate(update), Body::TypingIndicator(typing)];
         let frames = bodies.map(|body| Append::progress(run.action(), body));
-        self.sessions.append_many(&run.log, frames.into()).await?;
+        let running = Announcement::of(run.action(), Status::Running);
+        let (shown, ()) =
+            tokio::join!(self.sessions.append_many(&run.log, frames.into()), self.sessions.announce(running));
+        shown?;
         Ok(())
     }
 

@@ -37,6 +37,19 @@ pub(crate) async fn json_object(
     }
 }
 
+/// Reads a body that is a JSON object if it is there at all; a request says so by its length, or by saying nothing about one.
+pub(crate) async fn optional_object(
+    headers: &HeaderMap,
+    body: Body,
+    bounds: Bounds,
+) -> Result<Map<String, Value>, Failure> {
+    let empty = announced(headers).is_none_or(|length| length == 0);
+    if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(Map::new());
+    }
+    json_object(headers, body, bounds).await
+}
+
 /// Reads what is left of a body and throws it away, within bounds: a connection that is closed while the other side still
 /// writes is reset, and the answer is lost with it.
 pub(crate) async fn discard(stream: &mut BodyDataStream) {

@@ -1,7 +1,6 @@
-//! `POST /api/chat/send`: a message in, a task out.
+//! A message in, a task out: `POST /api/chat/send`, and what it shares with the `send` frame of a socket.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use action::{ContextType, TaskId, agent_run};
 use axum::body::Body;
@@ -16,11 +15,11 @@ use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
 use quota::{UsageKind, Window};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use service_kit::{Caller, Spend};
+use service_kit::{Caller, NotAdmitted, Spend};
 use utoipa::ToSchema;
 
 use crate::edge::Edge;
-use crate::headers::{ChatHeaders, name};
+use crate::headers::{ChatHeaders, Destination, name};
 use crate::idempotent::MadeId;
 use crate::identity::Proved;
 use crate::openapi::ProblemView;
@@ -31,11 +30,11 @@ use crate::{body, limits};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChatView {
     success: bool,
-    task_id: String,
+    pub(crate) task_id: String,
     message: &'static str,
-    queue_name: String,
+    pub(crate) queue_name: String,
     /// Seconds.
-    estimated_time: f64,
+    pub(crate) estimated_time: f64,
 }
 
 impl ChatView {
@@ -108,27 +107,34 @@ pub(crate) async fn send(
     edge.accept_work()?;
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
+    asked.asserted.agree(&caller)?;
     let task = made.map_or_else(TaskId::new, |Extension(MadeId(id))| id.into());
-    let (answer, windows) = submit(&edge, caller, asked, text, task).await?;
+    let posted = post(&edge, caller, asked.to, text, task).await;
+    let (answer, windows) = posted.map_err(|refused| {
+        let NotAdmitted { failure, windows } = refused;
+        limits::refused(NotAdmitted { failure: by_header(failure), windows })
+    })?;
+    tracing::Span::current().record("nooble.task_id", &answer.task_id);
     Ok((limits::headers(&windows), Json(answer)).into_response())
 }
 
-/// Takes a message in for a tenant: access, limits, and only then the orchestrator. What the orchestrator refuses for good
-/// costs nothing.
-pub(crate) async fn submit(
+/// Brings a message of a proved caller to the orchestrator: access, limits, and only then the call. What the orchestrator
+/// refuses for good costs nothing. Fields are named as in the message.
+pub(crate) async fn post(
     edge: &Edge,
     caller: Caller,
-    mut asked: ChatHeaders,
+    to: Destination,
     text: ChatBody,
     task: TaskId,
-) -> Result<(ChatView, Vec<Window>), Refusal> {
-    asked.asserted.agree(&caller)?;
-    asked.user = caller.assert_user(asked.user, name::USER)?;
-    let agent = grant(edge, &caller, &asked).await?;
-    let spend = spend(&asked, &text, task, agent.as_deref());
-    let admitted = limits::charge(edge, &caller, spend).await?;
-    let caller = Caller { user: asked.user.clone(), ..caller.into_admitted() };
-    let request = edge.call(SendMessageRequest { task_id: task.to_string(), ..request(asked, text) });
+) -> Result<(ChatView, Vec<Window>), NotAdmitted> {
+    let user = caller.assert_user(to.user.clone(), "user_id")?;
+    let agent = edge.grant_agent(&caller, &to.agent).await?;
+    if let Some(collection) = &to.collection {
+        edge.grant_collection(&caller, collection).await?;
+    }
+    let admitted = edge.admission.admit(&caller, spend(&to, &text, task, agent.as_deref())).await?;
+    let caller = Caller { user: user.clone(), ..caller.into_admitted() };
+    let request = edge.call(SendMessageRequest { task_id: task.to_string(), ..request(Destination { user, ..to }, text) });
     let response = match edge.peers.orchestrator(&caller).send_message(request).await {
         Ok(response) => response.into_inner(),
         Err(status) => {
@@ -140,32 +146,25 @@ pub(crate) async fn submit(
         }
     };
     let answer = ChatView::from(response);
-    tracing::Span::current().record("nooble.task_id", &answer.task_id);
     tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
     Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
 }
 
 /// Says what a message costs.
-fn spend(asked: &ChatHeaders, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
-    let spend = Spend::from(usage(asked.context)).of_session(Some(asked.session.clone()));
+fn spend(to: &Destination, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
+    let spend = Spend::from(usage(to.context)).of_session(Some(to.session.clone()));
     let Some(agent) = agent else { return spend.of_task(task, 0) };
     spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0.message))
 }
 
-/// Checks that the tenant may use what the headers name.
-async fn grant(edge: &Edge, caller: &Caller, asked: &ChatHeaders) -> Result<Option<Arc<Agent>>, Failure> {
-    let granted = edge.grant_agent(caller, &asked.agent).await;
-    let agent = granted.map_err(|failure| named(failure, name::AGENT))?;
-    if let Some(collection) = &asked.collection {
-        let granted = edge.grant_collection(caller, collection).await;
-        granted.map_err(|failure| named(failure, name::COLLECTION))?;
+/// Callers of the route know the header, not the field of the message behind it.
+fn by_header(failure: Failure) -> Failure {
+    match failure.field_name() {
+        Some("agent_id") => failure.field(name::AGENT),
+        Some("collection_id") => failure.field(name::COLLECTION),
+        Some("user_id") => failure.field(name::USER),
+        _ => failure,
     }
-    Ok(agent)
-}
-
-/// Callers of the edge know the header, not the field of the message behind it.
-fn named(failure: Failure, header: &'static str) -> Failure {
-    if failure.field_name().is_some() { failure.field(header) } else { failure }
 }
 
 fn usage(context: ContextType) -> UsageKind {
@@ -176,24 +175,24 @@ fn usage(context: ContextType) -> UsageKind {
     }
 }
 
-fn request(asked: ChatHeaders, text: ChatBody) -> SendMessageRequest {
+fn request(to: Destination, text: ChatBody) -> SendMessageRequest {
     use proto::action::v1::ContextType as Wire;
-    let context = match asked.context {
+    let context = match to.context {
         ContextType::Agent => Wire::Agent,
         ContextType::Workflow => Wire::Workflow,
         ContextType::Collection => Wire::Collection,
     };
-    let conversation_id = asked.conversation.map(|id| id.to_string()).unwrap_or_default();
+    let conversation_id = to.conversation.map(|id| id.to_string()).unwrap_or_default();
     let run = AgentRun { conversation_id, ..text.0 };
     SendMessageRequest {
-        agent_id: asked.agent.to_string(),
-        session_id: asked.session.to_string(),
+        agent_id: to.agent.to_string(),
+        session_id: to.session.to_string(),
         run: Some(run),
         context_type: context.into(),
-        collection_id: asked.collection.map(|id| id.to_string()).unwrap_or_default(),
-        user_id: asked.user.map(|id| id.to_string()).unwrap_or_default(),
-        request_source: asked.source,
-        client_version: asked.version,
+        collection_id: to.collection.map(|id| id.to_string()).unwrap_or_default(),
+        user_id: to.user.map(|id| id.to_string()).unwrap_or_default(),
+        request_source: to.source,
+        client_version: to.version,
         timeout: None,
         callback_queue: String::new(),
         task_id: String::new(),

@@ -49,7 +49,7 @@ pub(crate) async fn status(
 ) -> Result<Json<TaskView>, Refusal> {
     let fields = body::json_object(&headers, body, edge.body()).await?;
     let TaskBody { task_id } = body::typed(fields)?;
-    tasks::read(&edge, &caller, &task_id).await
+    Ok(Json(TaskView::from(tasks::find(&edge, &caller, tasks::parse(&task_id)?).await?)))
 }
 
 /// Gives a message up; a run that has begun learns of it within about a second.
@@ -67,7 +67,7 @@ pub(crate) async fn cancel(
     let fields = body::json_object(&headers, body, edge.body()).await?;
     let CancelBody { task_id, reason } = body::typed(fields)?;
     tasks::check_reason(&reason)?;
-    tasks::give_up(&edge, &caller, &task_id, reason).await
+    Ok(Json(TaskView::from(tasks::give_up(&edge, &caller, tasks::parse(&task_id)?, reason).await?)))
 }
 
 /// How the chat is.

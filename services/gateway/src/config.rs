@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use action::Tier;
 use service_kit::Settings;
 
 /// Settings of the gateway. `deploy/config/gateway.toml` is the commented reference.
@@ -12,6 +13,11 @@ pub struct Config {
     pub enable_access_validation: bool,
     /// `ORCHESTRATOR_MAX_WEBSOCKET_CONNECTIONS`: sockets of this process.
     pub max_sockets: usize,
+    /// `WEBSOCKET_CONNECTIONS_{TIER}`: sockets of one tenant, all processes together; the lowest tier
+    /// first.
+    pub connections: [u32; 4],
+    /// `GATEWAY_WEBSOCKET_CONNECTIONS_PER_USER`: sockets of one user of a tenant, all processes together.
+    pub connections_per_user: u32,
     /// `ORCHESTRATOR_WEBSOCKET_PING_INTERVAL`: time between pings on a socket.
     pub ping_interval: Duration,
     /// `ORCHESTRATOR_WEBSOCKET_PING_TIMEOUT`: time for the answer to a ping.
@@ -51,6 +57,8 @@ impl Default for Config {
         Self {
             enable_access_validation: true,
             max_sockets: 1000,
+            connections: [10, 50, 200, 1000],
+            connections_per_user: 20,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(10),
             auth_timeout: Duration::from_secs(5),
@@ -88,9 +96,15 @@ impl Config {
         let upload_timeout = time("GATEWAY_UPLOAD_TIMEOUT", default.upload_timeout);
         let call_timeout = time("GATEWAY_CALL_TIMEOUT", default.call_timeout);
         let drain_grace = time("GATEWAY_DRAIN_GRACE", default.drain_grace);
-        let mut frames = |name: &str, default: u32| settings.get_in(name, default, 1..);
-        let socket_frames_per_second = frames("GATEWAY_SOCKET_FRAMES_PER_SECOND", default.socket_frames_per_second);
-        let socket_frames_burst = frames("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
+        let mut count = |name: &str, default: u32| settings.get_in(name, default, 1..);
+        let socket_frames_per_second = count("GATEWAY_SOCKET_FRAMES_PER_SECOND", default.socket_frames_per_second);
+        let socket_frames_burst = count("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
+        let connections_per_user = count("GATEWAY_WEBSOCKET_CONNECTIONS_PER_USER", default.connections_per_user);
+        let mut connections = default.connections;
+        for tier in Tier::ALL {
+            let name = format!("WEBSOCKET_CONNECTIONS_{}", tier.as_str().to_uppercase());
+            connections[tier as usize] = count(&name, connections[tier as usize]);
+        }
         let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
         Self {
             enable_access_validation,
@@ -98,6 +112,8 @@ impl Config {
             max_message_bytes: number("GATEWAY_WEBSOCKET_MAX_MESSAGE_BYTES", default.max_message_bytes, 1024),
             backlog_frames: number("GATEWAY_WEBSOCKET_BACKLOG_FRAMES", default.backlog_frames, 1),
             backlog_bytes: number("GATEWAY_WEBSOCKET_BACKLOG_BYTES", default.backlog_bytes, 1),
+            connections,
+            connections_per_user,
             socket_frames_per_second,
             socket_frames_burst,
             max_body_bytes: number("GATEWAY_MAX_BODY_BYTES", default.max_body_bytes, 1024),

@@ -6,7 +6,9 @@ use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use idempotency::Idempotency;
 use proto::management::v1::Agent;
-use service_kit::{Admission, Caller, Kit, Peers, Resolver, Tasks};
+use service_kit::{Admission, Caller, Kit, Peers, Resolver, Signer, Tasks};
+use session::connections::Pace;
+use session::{Connections, Tickets};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -31,6 +33,12 @@ pub(crate) struct Inner {
     pub(crate) idempotency: Idempotency,
     pub(crate) hub: Hub,
     pub(crate) sockets: Sockets,
+    /// Who is connected, all processes together.
+    pub(crate) connections: Connections,
+    pub(crate) tickets: Tickets,
+    pub(crate) signer: Signer,
+    /// How long a ticket's owner is believed on a socket.
+    pub(crate) proof: std::time::Duration,
     pub(crate) pulse: Pulse,
     pub(crate) neighbours: Neighbours,
     /// What is done for a request after it was answered.
@@ -48,9 +56,12 @@ impl std::ops::Deref for Edge {
 }
 
 impl Edge {
-    /// Takes what a service is built from; the streams to the orchestrators run in `tasks`.
+    /// Takes what a service is built from; what runs in the background runs in `tasks`.
     pub(crate) fn new(config: Config, kit: &Kit, tasks: &Tasks) -> Self {
         let backlog = Backlog { frames: config.backlog_frames, bytes: config.backlog_bytes };
+        let connections = Connections::new(kit.redis.clone(), Pace::default());
+        let (keeper, most, ending) = (connections.clone(), config.max_sockets, tasks.ending());
+        tasks.spawn(async move { keeper.keep(most, ending).await });
         Self(Arc::new(Inner {
             resolver: kit.resolver.clone(),
             admission: kit.admission.clone(),
@@ -59,6 +70,10 @@ impl Edge {
             idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),
+            connections,
+            tickets: Tickets::new(kit.redis.clone()),
+            signer: kit.signer.clone(),
+            proof: kit.proof,
             pulse: Pulse::new(kit.clone()),
             neighbours: Neighbours::default(),
             errands: tasks.clone(),

@@ -35,6 +35,13 @@ const MAX_VERSION: usize = 64;
 pub(crate) struct ChatHeaders {
     /// What the caller asserts about itself; checked against the proof.
     pub(crate) asserted: Asserted,
+    /// Where the message goes.
+    pub(crate) to: Destination,
+}
+
+/// Where a message goes, and on whose behalf, however it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Destination {
     /// Agent that shall answer.
     pub(crate) agent: AgentId,
     /// Session that shows the answer.
@@ -76,7 +83,8 @@ impl ChatHeaders {
         let source = source(headers)?;
         let version = version(headers)?;
         let context = context(headers, collection.as_ref())?;
-        Ok(Self { asserted, agent, session, context, collection, user, conversation, source, version })
+        let to = Destination { agent, session, context, collection, user, conversation, source, version };
+        Ok(Self { asserted, to })
     }
 }
 
@@ -169,21 +177,31 @@ fn version(headers: &HeaderMap) -> Result<String, Failure> {
 }
 
 fn context(headers: &HeaderMap, collection: Option<&CollectionId>) -> Result<ContextType, Failure> {
-    let context = match text(headers, name::CONTEXT_TYPE)? {
+    parse_context(text(headers, name::CONTEXT_TYPE)?, collection, [name::CONTEXT_TYPE, name::COLLECTION])
+}
+
+/// Reads a context type, an agent's when there is none; `fields` are the names of the type and of the collection where they
+/// came from.
+pub(crate) fn parse_context(
+    text: Option<&str>,
+    collection: Option<&CollectionId>,
+    [type_field, collection_field]: [&'static str; 2],
+) -> Result<ContextType, Failure> {
+    let context = match text {
         Some(text) => text.parse().map_err(|_| {
             Failure::new(&reason::INVALID_CONTEXT_TYPE, "the context type is one of agent, workflow, collection")
-                .field(name::CONTEXT_TYPE)
+                .field(type_field)
         })?,
         None => ContextType::Agent,
     };
     match context {
         ContextType::Workflow => {
             Err(Failure::new(&reason::CONTEXT_TYPE_UNAVAILABLE, "workflows are not served by this version")
-                .field(name::CONTEXT_TYPE))
+                .field(type_field))
         }
         ContextType::Collection if collection.is_none() => {
-            Err(Failure::new(&reason::INVALID_CONTEXT_TYPE, "a collection context needs X-Collection-ID")
-                .field(name::COLLECTION))
+            let text = format!("a collection context needs {collection_field}");
+            Err(Failure::new(&reason::INVALID_CONTEXT_TYPE, text).field(collection_field))
         }
         _ => Ok(context),
     }

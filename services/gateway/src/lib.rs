@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod agents;
+mod asyncapi;
 mod body;
 mod chat;
 mod chat_tasks;
@@ -30,7 +31,9 @@ mod rate_limit;
 mod router;
 mod server;
 mod socket;
+mod stats;
 mod tasks;
+mod tickets;
 mod upload;
 mod view;
 

@@ -5,8 +5,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use fault::{Failure, Fault as _, reason};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota::{Admitted, Window};
-use service_kit::{Caller, NotAdmitted, Spend};
+use quota::Window;
+use service_kit::{Caller, NotAdmitted};
 
 use crate::edge::Edge;
 use crate::identity::Known;
@@ -18,15 +18,13 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Charges a request, unless it was charged elsewhere; a refusal costs nothing and carries the headers, too.
-pub(crate) async fn charge(edge: &Edge, caller: &Caller, spend: Spend) -> Result<Option<Admitted>, Refusal> {
-    edge.admission.admit(caller, spend).await.map_err(|refused| {
-        let NotAdmitted { failure, windows } = refused;
-        let violated = fact(&failure, "window").and_then(|name| windows.iter().find(|window| window.name == name));
-        let mut headers = headers(&windows);
-        headers.extend(violated.map(nearest).unwrap_or_default());
-        Refusal::from(failure).with_headers(headers)
-    })
+/// Makes the refusal of a request that was not admitted; it costs nothing and carries the headers, too.
+pub(crate) fn refused(refused: NotAdmitted) -> Refusal {
+    let NotAdmitted { failure, windows } = refused;
+    let violated = fact(&failure, "window").and_then(|name| windows.iter().find(|window| window.name == name));
+    let mut headers = headers(&windows);
+    headers.extend(violated.map(nearest).unwrap_or_default());
+    Refusal::from(failure).with_headers(headers)
 }
 
 /// Refuses a caller whose limit is used up, before something large is taken in. Charges nothing.

@@ -75,7 +75,7 @@ fn finish(response: &Response, method: &'static str, route: Option<&str>, begun:
     // A path that nobody serves would be a label of the caller's choosing.
     telemetry::metric::http::finished(method, route.unwrap_or("unknown"), status, took);
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    if route == Some("/health") {
+    if matches!(route, Some("/health" | "/ws/health")) {
         tracing::debug!(status, duration_ms, "request answered");
     } else {
         tracing::info!(status, reason, duration_ms, "request answered");

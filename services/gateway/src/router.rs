@@ -18,8 +18,8 @@ use crate::edge::Edge;
 use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
-    agents, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page, events,
-    health, idempotent, limits, metrics, observe, rate_limit, socket, tasks,
+    agents, asyncapi, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page,
+    events, health, idempotent, limits, metrics, observe, rate_limit, socket, stats, tasks, tickets,
 };
 
 /// Makes the router.
@@ -27,6 +27,7 @@ pub(crate) fn router(edge: Edge) -> Router {
     let (documented, contract) = documented(&edge);
     documented
         .route("/ws/{session_id}", get(socket::upgrade))
+        .route("/asyncapi.json", get(asyncapi::document))
         .route("/errors", get(errors_page::list))
         .route("/errors/{slug}", get(errors_page::show))
         .merge(pages(contract))
@@ -75,6 +76,10 @@ fn documented(edge: &Edge) -> (Router<Edge>, utoipa::openapi::OpenApi) {
         .routes(routes!(metrics::overview))
         .routes(routes!(metrics::queues))
         .routes(routes!(metrics::system))
+        // Not remembered: a ticket is worth nothing a moment later, and stands nowhere in plain text.
+        .routes(routes!(tickets::issue))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::health))
         .routes(routes!(health::health))
         .routes(routes!(health::detailed))
         .merge(openai)

@@ -8,7 +8,7 @@ use fault::{Failure, reason};
 use http::HeaderMap;
 use proto::action::v1::Status;
 use proto::task::v1::{CancelTaskRequest, GetTaskRequest, ListTasksRequest, Task};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use service_kit::Caller;
 use utoipa::ToSchema;
 
@@ -42,15 +42,7 @@ pub(crate) async fn get(
     Proved(caller): Proved,
     Segment(id): Segment,
 ) -> Result<Json<TaskView>, Refusal> {
-    read(&edge, &caller, &id).await
-}
-
-/// Returns a task of a tenant.
-pub(crate) async fn read(edge: &Edge, caller: &Caller, id: &str) -> Result<Json<TaskView>, Refusal> {
-    let task_id = parse(id)?.to_string();
-    let request = edge.call(GetTaskRequest { task_id });
-    let response = edge.peers.tasks(Domain::Orchestrator, caller).get_task(request).await?;
-    view(response.into_inner().task)
+    Ok(Json(TaskView::from(find(&edge, &caller, parse(&id)?).await?)))
 }
 
 /// Lists the tenant's tasks, newest first, without results and events.
@@ -103,18 +95,25 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<TaskView>, Refusal> {
-    parse(&id)?;
-    let reason = why(&edge, &headers, body).await?;
-    give_up(&edge, &caller, &id, reason).await
+    let task = parse(&id)?;
+    let reason = given_reason(&mut body::optional_object(&headers, body, edge.body()).await?)?;
+    Ok(Json(TaskView::from(give_up(&edge, &caller, task, reason).await?)))
 }
 
-/// Gives up a task of a tenant.
-pub(crate) async fn give_up(edge: &Edge, caller: &Caller, id: &str, reason: String) -> Result<Json<TaskView>, Refusal> {
-    let task_id = parse(id)?.to_string();
-    let request = edge.call(CancelTaskRequest { task_id, reason });
-    let response = edge.peers.tasks(Domain::Orchestrator, caller).cancel_task(request).await?;
-    tracing::info!(task_id = id, "task cancelled by its tenant");
-    view(response.into_inner().task)
+/// Returns a task of the caller's tenant.
+pub(crate) async fn find(edge: &Edge, caller: &Caller, task: TaskId) -> Result<Task, Failure> {
+    let request = edge.call(GetTaskRequest { task_id: task.to_string() });
+    let found = edge.peers.tasks(Domain::Orchestrator, caller).get_task(request).await;
+    found.map_err(|status| Failure::from_status(&status))?.into_inner().task.ok_or_else(missing)
+}
+
+/// Gives up a task of the caller's tenant, and returns it as it is then.
+pub(crate) async fn give_up(edge: &Edge, caller: &Caller, task: TaskId, reason: String) -> Result<Task, Failure> {
+    let request = edge.call(CancelTaskRequest { task_id: task.to_string(), reason });
+    let cancelled = edge.peers.tasks(Domain::Orchestrator, caller).cancel_task(request).await;
+    let cancelled = cancelled.map_err(|status| Failure::from_status(&status))?.into_inner();
+    tracing::info!(task_id = %task, "task cancelled by its tenant");
+    cancelled.task.ok_or_else(missing)
 }
 
 /// Reads the id of a task.
@@ -122,18 +121,12 @@ pub(crate) fn parse(id: &str) -> Result<TaskId, Failure> {
     id.parse().map_err(|_| Failure::new(&reason::INVALID_REQUEST, "a task id is a UUID").field("task_id"))
 }
 
-fn view(task: Option<Task>) -> Result<Json<TaskView>, Refusal> {
-    let missing = || Failure::new(&reason::TASK_NOT_FOUND, "the tenant has no task with this id").field("task_id");
-    Ok(Json(TaskView::from(task.ok_or_else(missing)?)))
+fn missing() -> Failure {
+    Failure::new(&reason::TASK_NOT_FOUND, "the tenant has no task with this id").field("task_id")
 }
 
-async fn why(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<String, Failure> {
-    // A request without a body says so by its length, or by saying nothing about one.
-    let empty = body::announced(headers).is_none_or(|length| length == 0);
-    if empty && !headers.contains_key(http::header::TRANSFER_ENCODING) {
-        return Ok(String::new());
-    }
-    let mut fields = body::json_object(headers, body, edge.body()).await?;
+/// Takes the reason for a cancellation out of the fields of a request; empty when there is none.
+pub(crate) fn given_reason(fields: &mut Map<String, Value>) -> Result<String, Failure> {
     match fields.remove("reason") {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => check_reason(&text).map(|()| text),

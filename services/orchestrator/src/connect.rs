@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use action::{TaskId, TenantId};
 use fault::{Failure, Fault as _, reason};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::{AbortHandle, Abortable, BoxStream, FuturesUnordered, SelectAll};
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use proto::orchestrator::v1::connect_request::Command;
@@ -164,13 +164,19 @@ impl Connection {
             return Err(Failure::new(&reason::OVERLOADED, "this stream follows as many sessions as it may").into());
         }
         let tenant = self.tenant(&attach.tenant_id)?;
-        let log = Log::session(&tenant, &attach.session_id.parse()?);
+        let (log, fresh) = log_of(&tenant, &attach)?;
         let from = match attach.epoch {
-            epoch if epoch.is_empty() => Start::Acknowledged,
+            epoch if epoch.is_empty() => fresh,
             epoch => Start::After(Position { epoch, seq: attach.after }),
         };
         let (stop, registration) = AbortHandle::new_pair();
-        let events = self.follower.sessions.follow(log.clone(), from).map(move |event| (channel, event));
+        let only = attach.task_id;
+        let wanted = move |event: &Result<Event, session::Error>| match event {
+            Ok(Event::Frame(frame)) => only.is_empty() || frame.task_id == only,
+            _ => true,
+        };
+        let events = self.follower.sessions.follow(log.clone(), from);
+        let events = events.filter(move |event| ready(wanted(event))).map(move |event| (channel, event));
         self.logs.push(Abortable::new(events, registration).boxed());
         self.channels.insert(channel, Channel { log, stop });
         Ok(())
@@ -233,6 +239,23 @@ impl Connection {
             }
         }
     }
+}
+
+/// Returns the log that shall be followed, and where to start in it without a position.
+fn log_of(tenant: &TenantId, attach: &Attach) -> Result<(Log, Start), Error> {
+    if !attach.agent_id.is_empty() {
+        return Ok((Log::agent(tenant, &attach.agent_id.parse()?), Start::Now));
+    }
+    if attach.task_id.is_empty() {
+        return Ok((Log::session(tenant, &attach.session_id.parse()?), Start::Acknowledged));
+    }
+    let task: TaskId = attach.task_id.parse()?;
+    let log = if attach.session_id.is_empty() {
+        Log::task(tenant, task)
+    } else {
+        Log::session(tenant, &attach.session_id.parse()?)
+    };
+    Ok((log, Start::Beginning))
 }
 
 fn refused(channel: u64, failure: &Failure) -> ConnectResponse {

@@ -3,7 +3,7 @@
 use action::Action;
 use proto::action::v1::Callback;
 use quota::Quota;
-use session::{Append, Log, Sessions};
+use session::{Announcement, Append, Log, Sessions};
 
 use crate::Error;
 use crate::callback::word;
@@ -24,7 +24,10 @@ impl Delivery {
         // The queue has decided how the task ended, whichever attempt wrote last.
         let last = Append { fence: Append::DECIDED, ..Append::last(action, ending(callback)) };
         let (task, tenant) = (action.task, &action.tenant);
-        match self.sessions.append(&Log::of(action), last).await {
+        let log = Log::of(action);
+        let announcing = self.sessions.announce(Announcement::of(action, status));
+        let (shown, ()) = tokio::join!(self.sessions.append(&log, last), announcing);
+        match shown {
             Ok(at) => {
                 tracing::info!(task_id = %task, tenant_id = %tenant, status = word(status), seq = at.seq, "outcome shown");
                 Ok(())

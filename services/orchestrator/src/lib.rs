@@ -29,6 +29,7 @@ pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
     let inlet = Inlet {
         intake: Intake::new(kit),
         queue: kit.queue.clone(),
+        sessions: kit.sessions.clone(),
         enable_access_validation: config.enable_access_validation,
     };
     let follower = Follower {

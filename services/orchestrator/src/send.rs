@@ -10,6 +10,7 @@ use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
 use queue::{Queue, Submitted};
 use quota::UsageKind;
 use service_kit::{Intake, Spend};
+use session::{Announcement, Sessions};
 use tonic::{Request, Status};
 
 use crate::estimate;
@@ -20,6 +21,7 @@ use crate::message::Message;
 pub(crate) struct Inlet {
     pub(crate) intake: Intake,
     pub(crate) queue: Queue,
+    pub(crate) sessions: Sessions,
     /// Whether a message is refused at once when the tenant may not use the agent or collection.
     pub(crate) enable_access_validation: bool,
 }
@@ -34,8 +36,9 @@ impl Inlet {
         let agents = if self.enable_access_validation { order.access(&run.context).await? } else { Vec::new() };
         check_agents(&agents)?;
         let spend = spend(&message, &run, agents.first().map(Arc::as_ref));
+        let pending = Announcement::of(&run, action::Status::Pending);
         let submitted = order.submit(spend, run).await?;
-        let expected = self.expected(order.tier, &submitted).await;
+        let ((), expected) = tokio::join!(self.sessions.announce(pending), self.expected(order.tier, &submitted));
         Ok(SendMessageResponse {
             queue_name: submitted.queue_name.to_string(),
             estimated_time: Some(time::duration_to_proto(expected)),

@@ -8,6 +8,7 @@ mod identity;
 mod openai;
 mod provider;
 mod rest;
+mod socket;
 mod start;
 mod tenants;
 mod trace;

@@ -69,21 +69,29 @@ impl ::prost::Name for SendMessageResponse {
         "/nooble.orchestrator.v1.SendMessageResponse".into()
     }
 }
-/// Starts to follow a session.
+/// Starts to follow a session, one task, or how the tasks of an agent are getting on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Attach {
     /// Tenant of the session. Required.
     #[prost(string, tag = "1")]
     pub tenant_id: ::prost::alloc::string::String,
-    /// Session to follow. Required.
+    /// Session to follow. Required unless there is an agent or a task.
     #[prost(string, tag = "2")]
     pub session_id: ::prost::alloc::string::String,
-    /// Numbering that `after` belongs to; empty to start after the last acknowledged frame.
+    /// Numbering that `after` belongs to; empty to start after the last acknowledged frame, for an agent with what happens now, for
+    /// a task at its beginning.
     #[prost(string, tag = "3")]
     pub epoch: ::prost::alloc::string::String,
     /// Last position that was seen.
     #[prost(uint64, tag = "4")]
     pub after: u64,
+    /// Agent to follow instead of a session: every task of it that is accepted, begun or ended is told as a `task_update` without
+    /// any text.
+    #[prost(string, tag = "5")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// Task to follow: only its frames are told, out of the log of `session_id`, or of its own when that is empty.
+    #[prost(string, tag = "6")]
+    pub task_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Attach {
     const NAME: &'static str = "Attach";

@@ -65,8 +65,10 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     let fields = body::json_object(&headers, body, edge.body()).await?;
-    let Question { model, asked, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
-    let (accepted, windows) = chat::submit(&edge, caller.clone(), asked, text, TaskId::new()).await?;
+    let Question { model, asserted, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
+    asserted.agree(&caller)?;
+    let posted = chat::post(&edge, caller.clone(), to, text, TaskId::new()).await;
+    let (accepted, windows) = posted.map_err(limits::refused)?;
     let watch = Watch::open(&edge, &caller, accepted.task_id()).await?;
     let labels = Labels::new(accepted.task_id(), model);
     let limits = limits::openai_headers(&windows);

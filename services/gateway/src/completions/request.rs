@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::chat::ChatBody;
-use crate::headers::{self, Asserted, ChatHeaders, name};
+use crate::headers::{self, Asserted, Destination, name};
 
 /// The body of a completion. Settings of models that agents decide themselves are accepted and passed over.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -68,7 +68,8 @@ struct PartBody {
 /// A question, understood.
 pub(super) struct Question {
     pub(super) model: String,
-    pub(super) asked: ChatHeaders,
+    pub(super) asserted: Asserted,
+    pub(super) to: Destination,
     pub(super) text: ChatBody,
     pub(super) stream: bool,
     pub(super) with_usage: bool,
@@ -89,8 +90,7 @@ impl Question {
             None => headers::id(headers, name::USER)?,
         };
         let conversation: Option<ConversationId> = headers::id(headers, name::CONVERSATION)?;
-        let asked = ChatHeaders {
-            asserted: Asserted::parse(headers)?,
+        let to = Destination {
             agent,
             // Nobody follows it; the answer goes out with the response.
             session: session(),
@@ -103,7 +103,8 @@ impl Question {
         };
         let text = ChatBody::of(run(body.messages)?);
         let with_usage = body.stream_options.unwrap_or_default().include_usage;
-        Ok(Self { model: body.model, asked, text, stream: body.stream, with_usage })
+        let asserted = Asserted::parse(headers)?;
+        Ok(Self { model: body.model, asserted, to, text, stream: body.stream, with_usage })
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
         }))
         .expect("it is well formed");
         assert!(question.stream && question.with_usage);
-        assert_eq!(question.asked.agent.as_str(), "sales");
+        assert_eq!(question.to.agent.as_str(), "sales");
         let run = question.text.run();
         assert_eq!(run.message, "what\nnow");
         let told: Vec<_> =

@@ -35,10 +35,10 @@ fn refused(changes: &[(&str, &str)], appended: &[(&str, &str)], reason: &str, fi
 #[test]
 fn required_headers_are_enough() {
     let parsed = ChatHeaders::parse(&headers(&[], &[])).unwrap();
-    assert_eq!(parsed.agent.as_str(), "agent_1");
-    assert_eq!(parsed.context, ContextType::Agent);
-    assert_eq!((parsed.source.as_str(), parsed.version.as_str()), ("", ""));
-    assert!(parsed.user.is_none() && parsed.conversation.is_none() && parsed.collection.is_none());
+    assert_eq!(parsed.to.agent.as_str(), "agent_1");
+    assert_eq!(parsed.to.context, ContextType::Agent);
+    assert_eq!((parsed.to.source.as_str(), parsed.to.version.as_str()), ("", ""));
+    assert!(parsed.to.user.is_none() && parsed.to.conversation.is_none() && parsed.to.collection.is_none());
 }
 
 #[test]
@@ -55,11 +55,11 @@ fn optional_headers_are_read() {
         ],
     ))
     .unwrap();
-    assert_eq!(parsed.context, ContextType::Collection);
-    assert_eq!(parsed.collection.unwrap().as_str(), "coll-1");
-    assert_eq!(parsed.user.unwrap().as_str(), "user-1");
-    assert_eq!(parsed.conversation.unwrap().as_str(), "conv-1");
-    assert_eq!((parsed.source.as_str(), parsed.version.as_str()), ("mobile", "1.2.3"));
+    assert_eq!(parsed.to.context, ContextType::Collection);
+    assert_eq!(parsed.to.collection.unwrap().as_str(), "coll-1");
+    assert_eq!(parsed.to.user.unwrap().as_str(), "user-1");
+    assert_eq!(parsed.to.conversation.unwrap().as_str(), "conv-1");
+    assert_eq!((parsed.to.source.as_str(), parsed.to.version.as_str()), ("mobile", "1.2.3"));
 }
 
 #[test]

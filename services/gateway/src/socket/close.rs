@@ -25,6 +25,8 @@ pub(crate) enum Close {
     InvalidToken,
     /// The credential does not fit what was asserted.
     Forbidden,
+    /// The tenant, or the user, has as many sockets as may be.
+    ConnectionLimit,
     /// The client broke the protocol.
     BadFrame,
     /// The client sent more than a frame may hold.
@@ -45,6 +47,7 @@ impl Close {
             Self::Unavailable => 4450,
             Self::InvalidToken => 4501,
             Self::Forbidden => 4503,
+            Self::ConnectionLimit => 4504,
             Self::BadFrame => 4509,
             Self::TooLarge => 4513,
         }
@@ -63,6 +66,7 @@ impl Close {
             Self::Unavailable => "unavailable",
             Self::InvalidToken => "invalid_token",
             Self::Forbidden => "forbidden",
+            Self::ConnectionLimit => "connection_limit",
             Self::BadFrame => "bad_frame",
             Self::TooLarge => "too_large",
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::TenantId;
+use fault::{Failure, reason};
+use session::connections::Lease;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,10 +16,15 @@ use super::places::{Full, Places, Seat};
 /// Time between two closes when all sockets are closed, so that their clients do not come back as one.
 const APART: Duration = Duration::from_millis(2);
 
+/// Things that may be looked at besides, for each socket that there may be.
+const LOOKS_PER_SOCKET: usize = 4;
+
 /// All sockets of the process. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
     places: Arc<Places>,
+    /// Places of what sockets look at besides their sessions.
+    looks: Arc<Places>,
     tracker: TaskTracker,
     closing: CancellationToken,
     cut: CancellationToken,
@@ -27,6 +34,8 @@ pub(crate) struct Sockets {
 #[derive(Debug)]
 pub(crate) struct Place {
     kind: Kind,
+    /// Counts it among the sockets of all processes.
+    lease: Option<Lease>,
     _tracked: TaskTrackerToken,
 }
 
@@ -46,7 +55,18 @@ impl Place {
     pub(crate) fn leave(&mut self) {
         if matches!(self.kind, Kind::Seat { .. }) {
             self.kind = Kind::Left;
+            self.lease = None;
         }
+    }
+
+    /// Tells whether it counts among the sockets of all processes.
+    pub(crate) fn counts(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Lets it count among the sockets of all processes.
+    pub(crate) fn count(&mut self, lease: Lease) {
+        self.lease = Some(lease);
     }
 }
 
@@ -55,6 +75,7 @@ impl Sockets {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             places: Arc::new(Places::new(most)),
+            looks: Arc::new(Places::new(most.saturating_mul(LOOKS_PER_SOCKET))),
             tracker: TaskTracker::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -64,13 +85,23 @@ impl Sockets {
     /// Takes a place of a tenant that has proved who it is.
     pub(crate) fn enter(&self, tenant: &TenantId) -> Result<Place, Full> {
         let kind = Kind::Seat { _seat: self.places.seat(tenant)? };
-        Ok(Place { kind, _tracked: self.tracker.token() })
+        Ok(Place { kind, lease: None, _tracked: self.tracker.token() })
+    }
+
+    /// Takes a place for something that a socket of a tenant looks at besides its session: so many in all, at most half of
+    /// them of one tenant, so that nobody takes the streams to the orchestrators for themselves.
+    pub(super) fn look(&self, tenant: &TenantId) -> Result<Seat, Failure> {
+        self.looks.seat(tenant).map_err(|full| {
+            let (Full::Process(most) | Full::Tenant(most) | Full::Strangers(most)) = full;
+            let text = format!("{most} subscriptions are held here already; leave some, or try again later");
+            Failure::new(&reason::OVERLOADED, text).retry_after(Duration::from_secs(5)).with("limit", most.to_string())
+        })
     }
 
     /// Takes a place of somebody who has yet to prove who they are.
     pub(crate) fn knock(&self) -> Result<Place, Full> {
         let kind = Kind::Stranger { _permit: self.places.stand()? };
-        Ok(Place { kind, _tracked: self.tracker.token() })
+        Ok(Place { kind, lease: None, _tracked: self.tracker.token() })
     }
 
     /// Changes the place of a stranger for one of the tenant that they proved to be; others keep theirs.

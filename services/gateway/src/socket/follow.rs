@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use action::{SessionId, TenantId};
+use action::{AgentId, SessionId, TaskId, TenantId};
 use fault::reason;
 use proto::orchestrator::v1::connect_request::Command as Wire;
 use proto::orchestrator::v1::connect_response::Event;
@@ -20,11 +20,37 @@ type Channel = u64;
 /// Looks that pass before a refusal is met again.
 const REST: u32 = 100;
 
-/// A socket that follows a session.
+/// What is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Everything that a session's log says.
+    Session(SessionId),
+    /// How the tasks of an agent are getting on, from now on.
+    Agent(AgentId),
+    /// One task from its beginning, out of the log of its session, if it has one.
+    Task(TaskId, Option<SessionId>),
+}
+
+impl What {
+    /// Asks for it, after a position or where it begins.
+    fn attach(&self, tenant: &TenantId, from: Position) -> Attach {
+        let attach = Attach { tenant_id: tenant.to_string(), epoch: from.epoch, after: from.seq, ..Attach::default() };
+        match self {
+            Self::Session(session) => Attach { session_id: session.to_string(), ..attach },
+            Self::Agent(agent) => Attach { agent_id: agent.to_string(), ..attach },
+            Self::Task(task, session) => {
+                let session_id = session.as_ref().map(ToString::to_string).unwrap_or_default();
+                Attach { task_id: task.to_string(), session_id, ..attach }
+            }
+        }
+    }
+}
+
+/// A socket that follows a session, or an agent.
 #[derive(Debug)]
 pub(crate) struct Follower {
     tenant: TenantId,
-    session: SessionId,
+    what: What,
     inlet: Inlet,
     /// Last thing handed to the socket; where it asked to start before the first.
     position: Option<Position>,
@@ -44,11 +70,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(tenant: TenantId, session: SessionId, from: Option<Position>, inlet: Inlet) -> Self {
+    pub(crate) fn new(tenant: TenantId, what: What, from: Option<Position>, inlet: Inlet) -> Self {
         let resuming = from.is_some();
         Self {
             tenant,
-            session,
+            what,
             inlet,
             position: from,
             acknowledged: None,
@@ -130,13 +156,7 @@ impl Followers {
         let channel = self.last;
         let before = follower.channel.replace(channel);
         follower.lagging = false;
-        let Position { epoch, seq } = follower.position.clone().unwrap_or_default();
-        let attach = Attach {
-            tenant_id: follower.tenant.to_string(),
-            session_id: follower.session.to_string(),
-            epoch,
-            after: seq,
-        };
+        let attach = follower.what.attach(&follower.tenant, follower.position.clone().unwrap_or_default());
         let mut requests = vec![ConnectRequest { channel, command: Some(Wire::Attach(attach)) }];
         if let Some(Position { epoch, seq }) = follower.acknowledged.clone() {
             let acknowledge = Acknowledge { epoch, seq };

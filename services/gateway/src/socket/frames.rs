@@ -12,11 +12,70 @@ use serde_json::{Map, Value, json};
 use super::Position;
 use crate::view::{AgentInfo, Event, Source, Tokens, filled, is_final, now, status_word, tier_word};
 
+/// What a frame of the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// The session is followed.
+    ConnectionAck,
+    /// A piece of an answer.
+    AgentDelta,
+    /// The whole answer.
+    AgentResponse,
+    /// A change in the state of a task.
+    TaskUpdate,
+    /// An agent began to work.
+    TypingIndicator,
+    /// A task ended without an answer, or a client was not understood or is refused something.
+    Error,
+    /// Frames are gone.
+    Gap,
+    /// Everything that was missed has been sent.
+    Resumed,
+    /// Answers a ping.
+    Pong,
+    /// What the socket is subscribed to.
+    Subscribed,
+}
+
+impl Kind {
+    /// Every kind there is.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::ConnectionAck,
+        Self::AgentDelta,
+        Self::AgentResponse,
+        Self::TaskUpdate,
+        Self::TypingIndicator,
+        Self::Error,
+        Self::Gap,
+        Self::Resumed,
+        Self::Pong,
+        Self::Subscribed,
+    ];
+
+    /// Returns the word that clients read.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionAck => "connection_ack",
+            Self::AgentDelta => "agent_delta",
+            Self::AgentResponse => "agent_response",
+            Self::TaskUpdate => "task_update",
+            Self::TypingIndicator => "typing_indicator",
+            Self::Error => "error",
+            Self::Gap => "gap",
+            Self::Resumed => "resumed",
+            Self::Pong => "pong",
+            Self::Subscribed => "subscribed",
+        }
+    }
+}
+
 /// What every frame says besides its data.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Envelope {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: Kind,
     data: Value,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,9 +93,31 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
+    /// Names the task that the frame is about.
+    #[must_use]
+    pub(super) fn of_task(self, task_id: &str) -> Self {
+        Self { task_id: Some(task_id.to_owned()), ..self }
+    }
+
     /// Returns the frame's type.
     pub(crate) fn kind(&self) -> &'static str {
-        self.kind
+        self.kind.as_str()
+    }
+
+    /// Says which request of the client this answers.
+    #[must_use]
+    pub(crate) fn about(mut self, request_id: Option<String>) -> Self {
+        if let Some(id) = request_id {
+            self.metadata.insert("request_id".to_owned(), id.into());
+        }
+        self
+    }
+
+    /// Marks a frame of another log than the one that the socket follows: its position means nothing there.
+    #[must_use]
+    pub(crate) fn subscribed(mut self, to: &'static str) -> Self {
+        self.metadata.insert("subscription".to_owned(), to.into());
+        Self { epoch: None, seq: None, ..self }
     }
 
     /// Returns where the frame stands in its log, `epoch:seq`.
@@ -62,7 +143,8 @@ pub(crate) struct Addressee {
 }
 
 impl Addressee {
-    fn envelope(&self, kind: &'static str, data: Value) -> Envelope {
+    /// Makes a frame that belongs to no log.
+    pub(super) fn envelope(&self, kind: Kind, data: Value) -> Envelope {
         Envelope {
             kind,
             data,
@@ -89,13 +171,13 @@ impl Addressee {
             "epoch": position.epoch,
             "seq": position.seq,
         });
-        let envelope = self.envelope("connection_ack", data);
+        let envelope = self.envelope(Kind::ConnectionAck, data);
         Envelope { epoch: Some(position.epoch.clone()), seq: Some(position.seq), ..envelope }
     }
 
     /// Answers a ping.
     pub(crate) fn pong(&self) -> Envelope {
-        self.envelope("pong", json!({ "message": "pong", "server_time": now() }))
+        self.envelope(Kind::Pong, json!({ "message": "pong", "server_time": now() }))
     }
 
     /// Tells that frames are gone for good.
@@ -106,18 +188,18 @@ impl Addressee {
             "reason": gap.reason,
             "epoch": gap.epoch,
         });
-        Envelope { epoch: Some(gap.epoch.clone()), ..self.envelope("gap", data) }
+        Envelope { epoch: Some(gap.epoch.clone()), ..self.envelope(Kind::Gap, data) }
     }
 
     /// Tells that everything asked for by a resume was sent.
     pub(crate) fn resumed(&self, resumed: &proto::orchestrator::v1::Resumed) -> Envelope {
         let data = json!({ "from": resumed.from, "to": resumed.to, "epoch": resumed.epoch });
-        Envelope { epoch: Some(resumed.epoch.clone()), ..self.envelope("resumed", data) }
+        Envelope { epoch: Some(resumed.epoch.clone()), ..self.envelope(Kind::Resumed, data) }
     }
 
     /// Tells that a frame of the client was not understood, or why the socket is about to be closed.
     pub(crate) fn protocol_error(&self, error: &ProtocolError) -> Envelope {
-        self.envelope("error", error.data())
+        self.envelope(Kind::Error, error.data())
     }
 }
 
@@ -142,7 +224,7 @@ impl ProtocolError {
 
     /// Writes the frame for a socket whose owner is not proved.
     pub(crate) fn anonymous(&self) -> String {
-        json!({ "type": "error", "data": self.data(), "timestamp": now(), "metadata": {} }).to_string()
+        json!({ "type": Kind::Error, "data": self.data(), "timestamp": now(), "metadata": {} }).to_string()
     }
 }
 
@@ -165,11 +247,13 @@ pub(crate) fn ends_task(frame: &wire::Frame) -> bool {
 pub(crate) fn render(frame: wire::Frame) -> Option<Envelope> {
     let task = frame.task_id;
     let (kind, data) = match frame.body? {
-        Body::AgentDelta(delta) => ("agent_delta", delta_data(&task, &delta)),
-        Body::AgentResponse(response) => ("agent_response", response_data(&task, response)),
-        Body::TaskUpdate(update) => ("task_update", update_data(&task, update)),
-        Body::Error(error) => ("error", error_data(&task, error)),
-        Body::TypingIndicator(typing) => ("typing_indicator", json!({ "agent_id": typing.agent_id, "task_id": task })),
+        Body::AgentDelta(delta) => (Kind::AgentDelta, delta_data(&task, &delta)),
+        Body::AgentResponse(response) => (Kind::AgentResponse, response_data(&task, response)),
+        Body::TaskUpdate(update) => (Kind::TaskUpdate, update_data(&task, update)),
+        Body::Error(error) => (Kind::Error, error_data(&task, error)),
+        Body::TypingIndicator(typing) => {
+            (Kind::TypingIndicator, json!({ "agent_id": typing.agent_id, "task_id": task }))
+        }
     };
     Some(Envelope {
         kind,

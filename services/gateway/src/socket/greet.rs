@@ -1,5 +1,7 @@
 //! Who is there: the credential of the upgrade or of a first frame, proved before anything is shown.
 
+use std::sync::Arc;
+
 use action::{TenantId, Tier};
 use axum::extract::ws::Message;
 use fault::{Failure, reason};
@@ -8,7 +10,9 @@ use super::close::Close;
 use super::drain::Place;
 use super::frames::{Addressee, ProtocolError};
 use super::line::Line;
+use super::proof::{Principal, Proof, prove};
 use super::request::ClientFrame;
+use super::seat::lease;
 use super::wanted::Wanted;
 use crate::credential::Credential;
 use crate::edge::Edge;
@@ -16,28 +20,23 @@ use crate::edge::Edge;
 /// Who opened a socket, as far as the upgrade told.
 pub(super) struct Visitor {
     pub(super) wanted: Wanted,
-    pub(super) credential: Option<Credential>,
-}
-
-/// Who opened a socket, proved.
-pub(super) struct Known {
-    pub(super) wanted: Wanted,
-    pub(super) credential: Credential,
-    pub(super) addressee: Addressee,
+    pub(super) proof: Option<Proof>,
 }
 
 /// Makes sure who is there, and that there is a place for them.
-pub(super) async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, place: &mut Place) -> Result<Known, Close> {
-    let Visitor { wanted, credential } = visitor;
-    let credential = match credential {
-        Some(credential) => credential,
-        None => await_auth(edge, line).await?,
+pub(super) async fn greet(
+    edge: &Edge,
+    line: &mut Line,
+    visitor: Visitor,
+    place: &mut Place,
+) -> Result<Principal, Close> {
+    let Visitor { wanted, proof } = visitor;
+    let proof = match proof {
+        Some(proof) => proof,
+        None => Proof::Credential(await_auth(edge, line).await?),
     };
-    let proved = prove(edge, &wanted, &credential).await.and_then(|(tenant, tier)| {
-        edge.sockets.proved(place, &tenant)?;
-        Ok((tenant, tier))
-    });
-    let (tenant, tier) = match proved {
+    // In a box of its own: what it takes to prove somebody is not held as long as the socket is.
+    let (tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
         Ok(proved) => proved,
         Err(failure) => {
             line.say(ProtocolError::from(&failure).anonymous()).await?;
@@ -45,7 +44,16 @@ pub(super) async fn greet(edge: &Edge, line: &mut Line, visitor: Visitor, place:
         }
     };
     let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
-    Ok(Known { wanted, credential, addressee })
+    Ok(Principal { edge: edge.clone(), wanted: Arc::new(wanted), proof, addressee })
+}
+
+async fn seated(edge: &Edge, wanted: &Wanted, proof: &Proof, place: &mut Place) -> Result<(TenantId, Tier), Failure> {
+    let (caller, tenant, tier) = prove(edge, wanted, proof).await?;
+    edge.sockets.proved(place, &tenant)?;
+    if !place.counts() {
+        place.count(lease(edge, wanted, &caller).await?);
+    }
+    Ok((tenant, tier))
 }
 
 /// Waits for the `auth` frame of a socket that came without a credential. Clients that do not read have no more time.
@@ -69,16 +77,13 @@ async fn hear_auth(line: &mut Line) -> Result<Credential, Close> {
     }
 }
 
-/// Returns whose credential it is, if it fits what is wanted.
-pub(super) async fn prove(edge: &Edge, wanted: &Wanted, credential: &Credential) -> Result<(TenantId, Tier), Failure> {
-    let caller = edge.resolve(credential).await?;
-    wanted.check(edge, &caller).await
-}
-
 /// Returns how a socket ends whose owner is not proved.
 pub(super) fn verdict(failure: &Failure) -> Close {
     if failure.reason() == &reason::CREDENTIAL_EXPIRED {
         return Close::Expired;
+    }
+    if failure.reason() == &reason::CONNECTION_LIMIT {
+        return Close::ConnectionLimit;
     }
     match failure.reason().code {
         fault::Code::Unauthenticated => Close::InvalidToken,

@@ -8,7 +8,7 @@ use service_kit::{Identity, Peers, Tasks};
 use tokio::sync::mpsc;
 
 use super::Position;
-use super::follow::{Follower, SocketId};
+use super::follow::{Follower, SocketId, What};
 use super::link::{Command, Link};
 use super::mailbox::{Outlet, Push, mailbox};
 
@@ -23,6 +23,9 @@ pub(crate) struct Backlog {
     /// Most bytes, as the orchestrator sends them.
     pub(crate) bytes: usize,
 }
+
+/// How much may wait for something that a socket looks at besides its session.
+const LOOKING: Backlog = Backlog { frames: 32, bytes: 128 * 1024 };
 
 /// Opens subscriptions. Cloning is cheap; when the last clone and subscription are gone, the streams end.
 #[derive(Clone, Debug)]
@@ -48,10 +51,21 @@ impl Hub {
 
     /// Follows a session from a position, or from after the last acknowledged frame.
     pub(crate) async fn follow(&self, tenant: TenantId, session: SessionId, from: Option<Position>) -> Subscription {
+        self.open(tenant, What::Session(session), from, self.backlog).await
+    }
+
+    /// Looks at something else besides. Little of it waits here: there may be many of these on one socket.
+    pub(crate) async fn look_at(&self, tenant: TenantId, what: What) -> Subscription {
+        let backlog =
+            Backlog { frames: self.backlog.frames.min(LOOKING.frames), bytes: self.backlog.bytes.min(LOOKING.bytes) };
+        self.open(tenant, what, None, backlog).await
+    }
+
+    async fn open(&self, tenant: TenantId, what: What, from: Option<Position>, backlog: Backlog) -> Subscription {
         let id = self.last.fetch_add(1, Ordering::Relaxed);
         let link = self.links[usize::try_from(id).unwrap_or_default() % self.links.len()].clone();
-        let (inlet, outlet) = mailbox(self.backlog.frames, self.backlog.bytes);
-        let follower = Box::new(Follower::new(tenant, session, from, inlet));
+        let (inlet, outlet) = mailbox(backlog.frames, backlog.bytes);
+        let follower = Box::new(Follower::new(tenant, what, from, inlet));
         let subscription = Subscription { id, link, outlet };
         subscription.tell(Command::Open(id, follower)).await;
         subscription

@@ -5,8 +5,11 @@
 //! goes on from (epoch, seq).
 
 mod acks;
+mod answers;
+mod asks;
 mod close;
 pub(crate) mod drain;
+mod errands;
 mod follow;
 pub(crate) mod frames;
 mod greet;
@@ -15,11 +18,15 @@ mod line;
 mod link;
 mod mailbox;
 mod places;
-mod request;
+mod proof;
+pub(crate) mod request;
+mod seat;
 mod session;
+mod subscriptions;
 mod told;
 mod upgrade;
 mod wanted;
+mod watch;
 
 pub(crate) use upgrade::upgrade;
 

@@ -1,5 +1,7 @@
 //! One socket, from the upgrade to the close.
 
+mod heard;
+
 use std::time::Duration;
 
 use action::TaskId;
@@ -15,19 +17,21 @@ use uuid::Uuid;
 use super::acks::{Ack, Acks};
 use super::close::Close;
 use super::drain::Place;
-use super::frames::{self, Addressee, ProtocolError};
-use super::greet::{Known, Visitor, greet, prove, verdict};
+use super::errands::Errands;
+use super::frames::{self, Envelope, ProtocolError};
+use super::greet::{Visitor, greet, verdict};
 use super::hub::Subscription;
 use super::line::Line;
 use super::mailbox::Push;
-use super::request::ClientFrame;
+use super::proof::Principal;
+use super::subscriptions::{Granted, Seen, Subscriptions};
 use super::told::Told;
-use super::wanted::Wanted;
-use crate::credential::Credential;
 use crate::edge::Edge;
 
 /// Time for the orchestrator to say that it follows the session.
 const ATTACH: Duration = Duration::from_secs(10);
+/// Time for what was asked for to be answered when the process ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Runs a socket until its end.
 pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut place: Place) {
@@ -43,9 +47,12 @@ async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Plac
     let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
     let mut line = Line::new(socket, config.write_timeout, allowance);
     let close = match greet(edge, &mut line, visitor, place).await {
-        Ok(known) => {
-            let mut session = Session::begin(edge, known, connection_id.clone()).await;
+        Ok(principal) => {
+            let mut session = Session::begin(principal, connection_id.clone()).await;
             let close = session.talk(&mut line).await;
+            if close == Close::Draining {
+                let _elapsed = tokio::time::timeout(LAST_ANSWERS, session.finish(&mut line)).await;
+            }
             session.acknowledge().await;
             close
         }
@@ -58,21 +65,30 @@ async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Plac
 
 /// A socket that follows its session.
 struct Session {
-    edge: Edge,
-    wanted: Wanted,
-    credential: Credential,
-    addressee: Addressee,
+    principal: Principal,
     following: Subscription,
     acks: Acks,
     told: Told,
+    errands: Errands<Outcome>,
+    subscriptions: Subscriptions,
     connection_id: String,
     greeted: bool,
+}
+
+/// What came of something that the client asked for.
+enum Outcome {
+    /// It is answered.
+    Answer(Box<Envelope>),
+    /// It may subscribe to what it named.
+    Granted(Granted, Option<String>),
 }
 
 /// What is due on a socket.
 enum Due {
     Push(Option<Push>),
+    Seen(Seen),
     Heard(Result<Message, Close>),
+    Done(Outcome),
     Acknowledge,
     Ping,
     NoPong,
@@ -83,25 +99,24 @@ enum Due {
 
 impl Session {
     /// Begins to follow.
-    async fn begin(edge: &Edge, known: Known, connection_id: String) -> Self {
-        let Known { wanted, credential, addressee } = known;
+    async fn begin(principal: Principal, connection_id: String) -> Self {
+        let (who, from) = (&principal.addressee, &principal.wanted.from);
         tracing::info!(
             connection_id,
-            tenant_id = %addressee.tenant,
-            tier = %addressee.tier,
-            session_id = %addressee.session,
-            resumed = wanted.from.is_some(),
+            tenant_id = %who.tenant,
+            tier = %who.tier,
+            session_id = %who.session,
+            resumed = from.is_some(),
             "socket opened"
         );
-        let following = edge.hub.follow(addressee.tenant.clone(), addressee.session.clone(), wanted.from.clone()).await;
+        let following = principal.edge.hub.follow(who.tenant.clone(), who.session.clone(), from.clone()).await;
         Self {
-            edge: edge.clone(),
-            wanted,
-            credential,
-            addressee,
+            principal,
             following,
             acks: Acks::new(Instant::now()),
             told: Told::default(),
+            errands: Errands::new(),
+            subscriptions: Subscriptions::new(),
             connection_id,
             greeted: false,
         }
@@ -109,11 +124,11 @@ impl Session {
 
     /// Writes what happens and hears what the client says, until one of them ends it.
     async fn talk(&mut self, line: &mut Line) -> Close {
-        let mut pings = pings(self.edge.config.ping_interval);
+        let edge = self.principal.edge.clone();
+        let mut pings = pings(edge.config.ping_interval);
         let mut pong_until: Option<Instant> = None;
         let mut proving: Option<BoxFuture<'static, Result<(), Failure>>> = None;
         let attach_until = Instant::now() + ATTACH;
-        let edge = self.edge.clone();
         let mut farewell = Box::pin(edge.sockets.farewell());
         loop {
             let pong = OptionFuture::from(pong_until.map(tokio::time::sleep_until));
@@ -121,6 +136,8 @@ impl Session {
             let due = tokio::select! {
                 message = line.hear() => Due::Heard(message),
                 push = self.following.next() => Due::Push(push),
+                Some(seen) = self.subscriptions.next(), if !self.subscriptions.is_empty() => Due::Seen(seen),
+                Some(outcome) = self.errands.next(), if !self.errands.is_empty() => Due::Done(outcome),
                 Some(()) = telling => Due::Acknowledge,
                 _ = pings.tick() => Due::Ping,
                 Some(()) = pong => Due::NoPong,
@@ -137,6 +154,8 @@ impl Session {
                 Due::Heard(Err(close)) => Err(close),
                 Due::Push(Some(push)) => self.push(line, push).await,
                 Due::Push(None) => Err(Close::Unavailable),
+                Due::Seen(seen) => self.forward(line, seen).await,
+                Due::Done(outcome) => self.done(line, outcome).await,
                 Due::Acknowledge => {
                     self.acknowledge().await;
                     Ok(())
@@ -162,8 +181,8 @@ impl Session {
 
     /// A key may be revoked while its socket is open.
     fn prove_again(&self) -> BoxFuture<'static, Result<(), Failure>> {
-        let (edge, wanted, credential) = (self.edge.clone(), self.wanted.clone(), self.credential.clone());
-        Box::pin(async move { prove(&edge, &wanted, &credential).await.map(|_| ()) })
+        let principal = self.principal.clone();
+        Box::pin(async move { principal.prove().await.map(|_| ()) })
     }
 
     async fn still_proved(&mut self, line: &mut Line, proved: Result<(), Failure>) -> Result<(), Close> {
@@ -171,38 +190,16 @@ impl Session {
         if failure.is_transient() {
             return Ok(());
         }
-        line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
+        line.say(self.principal.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
         // It was good when the socket was opened.
         let ended = matches!(verdict(&failure), Close::InvalidToken | Close::Expired);
         Err(if ended { Close::Expired } else { Close::Forbidden })
     }
 
-    async fn unattached(&self, line: &mut Line) -> Result<(), Close> {
+    async fn unattached(&mut self, line: &mut Line) -> Result<(), Close> {
         let error = ProtocolError::new(reason::UNAVAILABLE.id, "the session cannot be followed for now; come back");
-        line.say(self.addressee.protocol_error(&error).to_json()).await?;
+        line.say(self.principal.addressee.protocol_error(&error).to_json()).await?;
         Err(Close::Unavailable)
-    }
-
-    async fn answer(&mut self, line: &mut Line, message: Message) -> Result<(), Close> {
-        let parsed = match message {
-            Message::Text(text) => ClientFrame::parse(&text),
-            Message::Binary(_) => Err(ProtocolError::new("UNSUPPORTED_TYPE", "frames are JSON texts")),
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
-        };
-        match parsed {
-            Ok(ClientFrame::Ping) => line.say(self.addressee.pong().to_json()).await,
-            Ok(ClientFrame::Pong) => Ok(()),
-            Ok(ClientFrame::Auth(credential)) => self.prove_anew(line, credential).await,
-            Ok(ClientFrame::Resume(position)) => {
-                self.following.resume(position).await;
-                Ok(())
-            }
-            Ok(ClientFrame::Ack { epoch, seq }) => {
-                self.acks.note(epoch, seq);
-                Ok(())
-            }
-            Err(error) => line.say(self.addressee.protocol_error(&error).to_json()).await,
-        }
     }
 
     /// Tells on what the client has dealt with.
@@ -212,38 +209,24 @@ impl Session {
         }
     }
 
-    /// Takes another credential of the same tenant in place of the one the socket was opened with.
-    async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
-        match prove(&self.edge, &self.wanted, &credential).await {
-            Ok(_) => {
-                self.credential = credential;
-                Ok(())
-            }
-            Err(failure) => {
-                line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
-                if failure.is_transient() { Ok(()) } else { Err(verdict(&failure)) }
-            }
-        }
-    }
-
     async fn push(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
         match push {
             Push::Attached(position) => {
                 self.greeted = true;
                 self.acks.show(&position.epoch);
-                line.say(self.addressee.connection_ack(&self.connection_id, &position).to_json()).await
+                line.say(self.principal.addressee.connection_ack(&self.connection_id, &position).to_json()).await
             }
             Push::Frame(frame) => self.show(line, *frame).await,
             Push::Gap(gap) => {
                 telemetry::metric::session::gap();
                 self.acks.show(&gap.epoch);
-                line.say(self.addressee.gap(&gap).to_json()).await
+                line.say(self.principal.addressee.gap(&gap).to_json()).await
             }
-            Push::Resumed(resumed) => line.say(self.addressee.resumed(&resumed).to_json()).await,
+            Push::Resumed(resumed) => line.say(self.principal.addressee.resumed(&resumed).to_json()).await,
             Push::Refused(refused) => {
                 let failure = reason::find(&refused.reason).map(|reason| Failure::new(reason, refused.message));
                 let failure = failure.unwrap_or_else(Failure::internal);
-                line.say(self.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
+                line.say(self.principal.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
                 Err(Close::Forbidden)
             }
         }
@@ -269,8 +252,8 @@ impl Session {
             otel.name = format!("push {kind}"),
             otel.kind = "producer",
             nooble.task_id = %task,
-            nooble.tenant_id = %self.addressee.tenant,
-            nooble.session_id = %self.addressee.session,
+            nooble.tenant_id = %self.principal.addressee.tenant,
+            nooble.session_id = %self.principal.addressee.session,
             nooble.frame.seq = seq,
         );
         telemetry::set_parent(&span, &trace.traceparent, &trace.tracestate);
@@ -281,6 +264,7 @@ impl Session {
         };
         pushed.instrument(span).await?;
         telemetry::metric::session::pushed(kind);
+        self.subscriptions.leave(task);
         if self.told.first(task) {
             self.following.delivered(task).await;
         }

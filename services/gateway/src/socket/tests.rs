@@ -1,6 +1,7 @@
 mod acks;
 mod follow;
 mod frames;
+mod mailbox;
 mod places;
 mod request;
 mod told;

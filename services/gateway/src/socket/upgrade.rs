@@ -1,19 +1,26 @@
 //! `GET /ws/{session_id}`: who may open a socket. Whatever can be refused is refused before the upgrade, as a problem.
 
+use std::sync::Arc;
+
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use fault::{Failure, reason};
 use http::HeaderMap;
+use service_kit::Caller;
+use tokio::time::Instant;
 
 use super::greet::Visitor;
+use super::proof::Proof;
+use super::seat::lease;
 use super::session;
-use super::wanted::Wanted;
+use super::wanted::{self, Wanted};
 use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::problem::Refusal;
 use crate::router::Segment;
+use crate::tickets;
 
 /// The subprotocol that is spoken.
 const PROTOCOL: &str = "nooble.v1";
@@ -30,19 +37,17 @@ pub(crate) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
-    let credential = Credential::find_on_upgrade(&headers)?;
-    let caller = match &credential {
-        Some(credential) => Some(edge.resolve(credential).await?),
-        None => None,
-    };
-    let wanted = Wanted::parse(&session, query.as_deref(), &headers)?;
-    let tenant = match &caller {
-        Some(caller) => Some(wanted.check(&edge, caller).await?.0),
+    let (wanted, proof) = arrive(&edge, &session, query.as_deref(), &headers).await?;
+    let tenant = match &proof {
+        Some((_, caller)) => Some(wanted.check(&edge, caller).await?.0),
         None => None,
     };
     let upgrade = upgrade.map_err(|rejection| not_a_socket(&rejection))?;
     let place = tenant.map_or_else(|| edge.sockets.knock(), |tenant| edge.sockets.enter(&tenant));
-    let place = place.map_err(Failure::from)?;
+    let mut place = place.map_err(Failure::from)?;
+    if let Some((_, caller)) = &proof {
+        place.count(lease(&edge, &wanted, caller).await?);
+    }
     let most = edge.config.max_message_bytes;
     let upgrade = upgrade
         .protocols([PROTOCOL])
@@ -50,8 +55,37 @@ pub(crate) async fn upgrade(
         .write_buffer_size(0)
         .max_message_size(most)
         .max_frame_size(most);
-    let visitor = Visitor { wanted, credential };
+    let visitor = Visitor { wanted, proof: proof.map(|(proof, _)| proof) };
     Ok(upgrade.on_upgrade(move |socket| session::run(edge, socket, visitor, place)))
+}
+
+/// Reads what is wanted and proves who wants it, as far as they present anything: a credential before anything else is looked
+/// at, a ticket as soon as it is known whose it may be.
+async fn arrive(
+    edge: &Edge,
+    session: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(Wanted, Option<(Proof, Caller)>), Failure> {
+    let credential = Credential::find_on_upgrade(headers)?;
+    let proved = match credential {
+        Some(credential) => {
+            let caller = edge.resolve(&credential).await?;
+            Some((Proof::Credential(credential), caller))
+        }
+        None => None,
+    };
+    let ticket = wanted::ticket(query)?;
+    if proved.is_some() && ticket.is_some() {
+        let text = "a ticket and another credential were presented; send one of them";
+        return Err(Failure::new(&reason::CREDENTIAL_INVALID, text).field("ticket"));
+    }
+    let wanted = Wanted::parse(session, query, headers)?;
+    let (Some(ticket), Some(tenant)) = (ticket, wanted.tenant()) else { return Ok((wanted, proved)) };
+    let caller = tickets::redeem(edge, tenant, &wanted.session, &ticket).await?;
+    let until = Instant::now() + edge.proof;
+    let proof = Proof::Ticket { caller: Arc::new(caller.clone()), until };
+    Ok((wanted, Some((proof, caller))))
 }
 
 fn not_a_socket(rejection: &WebSocketUpgradeRejection) -> Failure {

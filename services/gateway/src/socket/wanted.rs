@@ -8,6 +8,7 @@ use http::HeaderMap;
 use service_kit::Caller;
 
 use super::Position;
+use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::headers::{self, Asserted, name};
 
@@ -22,8 +23,10 @@ pub(crate) struct Wanted {
     /// Where to go on; after the last acknowledged frame when it is absent.
     pub(crate) from: Option<Position>,
     asserted: Asserted,
-    agent: Option<AgentId>,
-    user: Option<UserId>,
+    /// Agent that messages go to which name none.
+    pub(crate) agent: Option<AgentId>,
+    /// Person who is there.
+    pub(crate) user: Option<UserId>,
 }
 
 impl Wanted {
@@ -46,6 +49,11 @@ impl Wanted {
         })
     }
 
+    /// Returns the tenant that is asserted, which is what a ticket is looked for under.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.asserted.tenant.as_ref()
+    }
+
     /// Checks what is asserted against what was proved, and that the tenant may use the agent.
     pub(crate) async fn check(&self, edge: &Edge, caller: &Caller) -> Result<(TenantId, Tier), Failure> {
         let proved = caller.tenant()?;
@@ -56,6 +64,11 @@ impl Wanted {
         }
         Ok(proved)
     }
+}
+
+/// Reads the ticket, the only credential that may stand in an address.
+pub(crate) fn ticket(query: Option<&str>) -> Result<Option<Credential>, Failure> {
+    Query::parse(query.unwrap_or_default())?.one("ticket")?.map(Credential::new).transpose()
 }
 
 fn require(no_tenant: bool, no_tier: bool) -> Result<(), Failure> {
@@ -95,8 +108,7 @@ impl Query {
         });
         let query = Self(pairs.collect());
         if let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| query.all(name).next().is_some()) {
-            let text =
-                "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame";
+            let text = "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame, or get a ticket";
             return Err(Failure::new(&reason::INVALID_REQUEST, text).field(name));
         }
         Ok(query)

@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod connections;
 mod conversation;
 mod document;
 mod limit;
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 
 pub(crate) use agent::{AgentView, AgentsView, CollectionView, CollectionsView, LimitsView};
 pub(crate) use answer::{AgentInfo, Source};
+pub(crate) use connections::{AllConnections, TenantConnections};
 pub(crate) use conversation::{MessageView, MessagesView};
 pub(crate) use document::{DocumentView, DocumentsView, StoredView};
 pub(crate) use limit::{RateLimitView, UsageView};

@@ -9,7 +9,7 @@ use proto::orchestrator::v1::SendMessageResponse;
 use proto::query::v1::{GenerateAnswerResult, SearchPassagesResult};
 use proto::task::v1::{AgentInfo, Task};
 
-use super::{DocumentView, TaskView};
+use super::{AllConnections, DocumentView, TaskView, TenantConnections};
 use crate::chat::ChatView;
 use crate::golden;
 
@@ -145,4 +145,25 @@ fn accepted_work_looks_as_the_golden_files_say() {
         document: Some(document),
     };
     golden::check("document_accepted", &DocumentView::from(uploaded));
+}
+
+#[test]
+fn connections_look_as_the_golden_files_say() {
+    use session::connections::{Connected, Report, TenantCount};
+    let connected =
+        |session: &str, user: Option<&str>| Connected { session: session.to_owned(), user: user.map(str::to_owned) };
+    let own = [connected("session-1", None), connected("session-1", Some("user-1")), connected("session-2", None)];
+    let tenant = "tenant-1".parse().unwrap();
+    golden::check("connections_tenant", &TenantConnections::new(&tenant, action::Tier::Free, &own, (10, 20)));
+    let count = |tenant: &str, tier, connections| TenantCount { tenant: tenant.to_owned(), tier, connections };
+    let report = |node: &str, free, enterprise, tenants| {
+        let mut by_tier = [0; 4];
+        by_tier[action::Tier::Free as usize] = free;
+        by_tier[action::Tier::Enterprise as usize] = enterprise;
+        Report { node: node.to_owned(), most: 1000, by_tier, tenants }
+    };
+    let one = vec![count("tenant-1", action::Tier::Free, 3)];
+    let two = vec![count("tenant-2", action::Tier::Enterprise, 40), count("tenant-1", action::Tier::Free, 2)];
+    let reports = vec![report("node-b", 2, 40, two), report("node-a", 3, 0, one)];
+    golden::check("connections_all", &AllConnections::from(reports));
 }

@@ -1,5 +1,6 @@
 //! A client as a frontend has one.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
@@ -88,7 +89,16 @@ impl Socket {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, (u16, Value)> {
-        let mut request = format!("ws://{}{path}", mesh.http).into_client_request().unwrap();
+        Self::upgrade_at(mesh.http, path, headers).await
+    }
+
+    /// The same at another process of the gateway.
+    pub(crate) async fn upgrade_at(
+        http: SocketAddr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, (u16, Value)> {
+        let mut request = format!("ws://{http}{path}").into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse().unwrap());
         }
@@ -154,6 +164,12 @@ impl Raw {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         Self(stream)
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        // The other side may have had enough already.
+        let _cut = self.0.write_all(bytes).await;
     }
 
     /// Reads up to the close frame, which is the last one, and returns its code; none when the connection ends without.

@@ -6,16 +6,22 @@
     reason = "a test fails where it panics, and its tasks end with it"
 )]
 
+mod asyncapi;
 mod chat;
 mod client;
+mod connections;
 mod documents;
 mod drain;
 mod edge;
 mod fakes;
 mod flood;
 mod follow;
+mod hostile;
 mod mesh;
+mod send;
 mod settings;
 mod socket;
+mod subscribe;
 mod tasks;
+mod tickets;
 mod tokens;

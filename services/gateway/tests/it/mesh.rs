@@ -26,6 +26,9 @@ pub(crate) struct Mesh {
     pub(crate) served: JoinHandle<Result<(), gateway::Error>>,
     /// The processes of the orchestrator, to be ended.
     pub(crate) orchestrators: Vec<CancellationToken>,
+    /// What the process of an orchestrator is made of: its queue, and the logs behind the task service.
+    pub(crate) kit: Kit,
+    config: KitConfig,
     _folder: tempfile::TempDir,
 }
 
@@ -46,6 +49,11 @@ impl Mesh {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::made(config, |_| {}).await
+    }
+
+    /// Starts a mesh whose processes have other settings.
+    pub(crate) async fn made(config: Config, change: impl Fn(&mut KitConfig)) -> Self {
         let redis = testkit::Redis::start().await;
         let folder = tempfile::tempdir().unwrap();
         let mut hosts = Vec::new();
@@ -55,14 +63,16 @@ impl Mesh {
         let at: Vec<SocketAddr> = hosts.iter().map(Host::grpc_address).collect();
         let uri = |address: &SocketAddr| format!("http://{address}").parse().unwrap();
         let peers = PeersConfig { orchestrator: at[1..].iter().map(uri).collect(), ..PeersConfig::all_at(at[0]) };
-        let mut kits = Vec::new();
+        let (mut kits, mut last) = (Vec::new(), None);
         for service in ["nooble", "orchestrator", "orchestrator", "gateway"] {
             let key = Secret::new("the key of the mesh");
             let mut config = KitConfig::new(service, &redis.url(), folder.path().to_owned(), key, peers.clone());
             config.resolver = ResolverConfig { positive: ms(200), held: ms(200), negative: ms(100), capacity: 100 };
             config.jwt = tokens();
             config.admission = AdmissionConfig { keep: ms(2000), fresh: ms(200), held: ms(200), negative: ms(100) };
-            kits.push(Kit::start(config).await.unwrap());
+            change(&mut config);
+            kits.push(Kit::start(config.clone()).await.unwrap());
+            last = Some(config);
         }
         let management = Management::default();
         let ingestion = Ingestion::new(kits[0].clone());
@@ -78,13 +88,37 @@ impl Mesh {
         });
         let orchestrators = orchestrators.collect();
         let kit = kits.pop().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let http = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let (running, ending) = (kit.clone(), stop.clone());
-        let served = tokio::spawn(async move { gateway::serve(config, listener, &running, ending.cancelled()).await });
-        Self { redis, management, ingestion, orchestrator, http, stop, served, orchestrators, _folder: folder }
+        let (http, stop, served) = serve(config, kit).await;
+        let (kit, config) = (kits.swap_remove(1), last.unwrap());
+        Self {
+            redis,
+            management,
+            ingestion,
+            orchestrator,
+            http,
+            stop,
+            served,
+            orchestrators,
+            kit,
+            config,
+            _folder: folder,
+        }
     }
+
+    /// Starts another process of the gateway.
+    pub(crate) async fn beside(&self, config: Config) -> (SocketAddr, CancellationToken) {
+        let (http, stop, _) = serve(config, Kit::start(self.config.clone()).await.unwrap()).await;
+        (http, stop)
+    }
+}
+
+async fn serve(config: Config, kit: Kit) -> (SocketAddr, CancellationToken, JoinHandle<Result<(), gateway::Error>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let http = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let ending = stop.clone();
+    let served = tokio::spawn(async move { gateway::serve(config, listener, &kit, ending.cancelled()).await });
+    (http, stop, served)
 }
 
 fn run(host: Host, kit: Kit) -> CancellationToken {

@@ -52,8 +52,8 @@ async fn frames_that_are_not_understood_are_answered_and_the_socket_stays() {
     socket.expect("connection_ack").await;
     for (said, code) in [
         (Message::text("{"), "INVALID_JSON"),
-        (Message::text(r#"{"type":"subscribe"}"#), "UNSUPPORTED_TYPE"),
-        (Message::text(r#"{"type":"send","message":"m"}"#), "UNSUPPORTED_TYPE"),
+        (Message::text(r#"{"type":"reload"}"#), "UNSUPPORTED_TYPE"),
+        (Message::text(r#"{"type":"send","data":[]}"#), "INVALID_FIELD"),
         (Message::text(r#"{"type":"resume"}"#), "INVALID_FIELD"),
         (Message::binary(vec![1, 2, 3]), "UNSUPPORTED_TYPE"),
     ] {

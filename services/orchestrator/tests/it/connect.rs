@@ -24,13 +24,13 @@ use crate::mesh::{Mesh, tenant};
 use crate::send::message;
 
 /// The gateway's end of a stream.
-struct Stream {
+pub(crate) struct Stream {
     commands: mpsc::Sender<ConnectRequest>,
     events: Streaming<ConnectResponse>,
 }
 
 impl Stream {
-    async fn open(mut client: OrchestratorServiceClient<Peer>) -> Self {
+    pub(crate) async fn open(mut client: OrchestratorServiceClient<Peer>) -> Self {
         let (commands, sent) = mpsc::channel(16);
         let events = client.connect(ReceiverStream::new(sent)).await.expect("accepted").into_inner();
         Self { commands, events }
@@ -42,24 +42,24 @@ impl Stream {
         Self { commands, events }
     }
 
-    async fn say(&self, channel: u64, command: Command) {
+    pub(crate) async fn say(&self, channel: u64, command: Command) {
         let request = ConnectRequest { channel, command: Some(command) };
         self.commands.send(request).await.expect("the stream is open");
     }
 
-    async fn attach(&self, channel: u64, tenant: &str, session: &str) {
+    pub(crate) async fn attach(&self, channel: u64, tenant: &str, session: &str) {
         let attach = Attach { tenant_id: tenant.into(), session_id: session.into(), ..Attach::default() };
         self.say(channel, Command::Attach(attach)).await;
     }
 
-    async fn next(&mut self) -> (u64, Event) {
+    pub(crate) async fn next(&mut self) -> (u64, Event) {
         let next = tokio::time::timeout(Duration::from_secs(10), self.events.message()).await;
         let response = next.expect("something is told").expect("the stream is sound").expect("it goes on");
         (response.channel, response.event.expect("an event"))
     }
 
     /// Reads events of a channel until its next frame; returns the position and stage.
-    async fn frame(&mut self, channel: u64) -> (u64, String) {
+    pub(crate) async fn frame(&mut self, channel: u64) -> (u64, String) {
         loop {
             if let (of, Event::Frame(frame)) = self.next().await {
                 assert_eq!(of, channel);
@@ -92,7 +92,7 @@ async fn fails(events: &mut Streaming<ConnectResponse>) -> (Code, &'static str) 
 }
 
 /// Writes `count` updates into the session's log.
-async fn write(mesh: &Mesh, session: &str, count: u32) {
+pub(crate) async fn write(mesh: &Mesh, session: &str, count: u32) {
     let context = ExecutionContext::agent("agent-ventas".parse().expect("an id"));
     let mut action = Action::root(tenant(), Tier::Professional, context, &AgentRun::default());
     action.session = Some(session.parse().expect("an id"));
@@ -150,7 +150,8 @@ async fn following_goes_on_after_what_was_acknowledged_or_seen() {
     let mut again = Stream::open(mesh.gateway()).await;
     again.attach(1, "tenant-1", "sess-back").await;
     assert_eq!(again.frame(1).await.0, 4, "after the last acknowledged frame");
-    let seen = Attach { tenant_id: "tenant-1".into(), session_id: "sess-back".into(), epoch, after: 4 };
+    let seen =
+        Attach { tenant_id: "tenant-1".into(), session_id: "sess-back".into(), epoch, after: 4, ..Attach::default() };
     again.say(2, Command::Attach(seen)).await;
     loop {
         if let (2, Event::Frame(frame)) = again.next().await {

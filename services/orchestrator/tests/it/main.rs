@@ -1,5 +1,6 @@
 //! The orchestrator over a real Redis and real gRPC.
 
+mod agents;
 mod callback_json;
 mod connect;
 mod management;

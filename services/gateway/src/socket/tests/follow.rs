@@ -4,7 +4,7 @@ use proto::orchestrator::v1::{Attached, ConnectRequest, ConnectResponse, Deliver
 use proto::task::v1::Frame;
 
 use crate::socket::Position;
-use crate::socket::follow::{Follower, Followers};
+use crate::socket::follow::{Follower, Followers, What};
 use crate::socket::mailbox::{Outlet, Push, mailbox};
 
 const SOCKET: u64 = 9;
@@ -20,7 +20,8 @@ impl Scene {
     fn new(from: Option<Position>, room: usize) -> (Self, Vec<ConnectRequest>) {
         let (inlet, outlet) = mailbox(room, 1 << 20);
         let mut followers = Followers::default();
-        let follower = Follower::new("tenant-1".parse().unwrap(), "session-1".parse().unwrap(), from, inlet);
+        let follower =
+            Follower::new("tenant-1".parse().unwrap(), What::Session("session-1".parse().unwrap()), from, inlet);
         followers.insert(SOCKET, follower);
         let requests = followers.attach(SOCKET);
         let channel = requests[0].channel;

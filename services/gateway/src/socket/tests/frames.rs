@@ -3,9 +3,9 @@
 use action::time::from_unix_ms;
 use fault::reason;
 use proto::action::v1 as action_wire;
-use proto::orchestrator::v1::{Gap, Resumed};
+use proto::orchestrator::v1::{Gap, Resumed, SendMessageResponse};
 use proto::task::v1::frame::Body;
-use proto::task::v1::{AgentDelta, AgentInfo, AgentResponse, Frame, TaskError, TaskUpdate, TypingIndicator};
+use proto::task::v1::{AgentDelta, AgentInfo, AgentResponse, Frame, Task, TaskError, TaskUpdate, TypingIndicator};
 
 use crate::golden;
 use crate::socket::Position;
@@ -137,6 +137,31 @@ fn frames_of_the_socket_look_as_the_golden_files_say() {
     golden("error_protocol", &|| who.protocol_error(&error));
     let anonymous: serde_json::Value = serde_json::from_str(&error.anonymous()).unwrap();
     golden::check("error_anonymous", &anonymous);
+}
+
+#[test]
+fn answers_to_requests_look_as_the_golden_files_say() {
+    let who = addressee();
+    let accepted = SendMessageResponse {
+        task: Some(Task { task_id: TASK.to_owned(), ..Task::default() }),
+        queue_name: "execution:agent-1:professional".to_owned(),
+        estimated_time: Some(action::time::duration_to_proto(std::time::Duration::from_millis(1500))),
+    };
+    let golden = |name: &str, frame: Envelope| golden::check(name, &frame.about(Some("r-1".to_owned())));
+    golden("send_accepted", who.accepted(&accepted.into()));
+    let status = action_wire::Status::Cancelled.into();
+    let queue_name = "execution:agent-1:professional".to_owned();
+    golden("cancel_accepted", who.cancelled(&Task { task_id: TASK.to_owned(), status, queue_name, ..Task::default() }));
+    golden("subscribed", who.subscribed(&[TASK.to_owned()], &["agent-1".to_owned()]));
+    let failure = fault::Failure::new(&reason::RATE_LIMIT_EXCEEDED, "the 10 requests a minute are used up")
+        .retry_after(std::time::Duration::from_millis(2500))
+        .with("limit", "10")
+        .with("remaining", "0")
+        .with("window", "minute");
+    golden("error_request", who.refusal(&failure));
+    let delta = AgentDelta { attempt: 1, index: 0, text: "A tier".to_owned() };
+    let elsewhere = render(frame(7, Body::AgentDelta(delta))).unwrap().subscribed("task");
+    golden::check("agent_delta_subscribed", &elsewhere);
 }
 
 #[test]

@@ -30,9 +30,13 @@ fn what_is_not_understood_is_named() {
     refused("[]", "INVALID_JSON");
     refused("\"ping\"", "INVALID_JSON");
     refused(r#"{"type":7}"#, "INVALID_JSON");
-    refused(r#"{"type":"subscribe"}"#, "UNSUPPORTED_TYPE");
-    refused(r#"{"type":"send","message":"m"}"#, "UNSUPPORTED_TYPE");
-    refused(r#"{"type":"cancel"}"#, "UNSUPPORTED_TYPE");
+    refused(r#"{"type":"reload"}"#, "UNSUPPORTED_TYPE");
+    refused(r#"{"type":"send","data":"m"}"#, "INVALID_FIELD");
+    refused(r#"{"type":"send","data":{"request_id":7}}"#, "INVALID_FIELD");
+    refused(r#"{"type":"cancel","data":{"request_id":"<b>"}}"#, "INVALID_FIELD");
+    refused(r#"{"type":"subscribe","data":{"request_id":""}}"#, "INVALID_FIELD");
+    let long = "x".repeat(65);
+    refused(&format!(r#"{{"type":"send","data":{{"request_id":"{long}"}}}}"#), "INVALID_FIELD");
     refused(r#"{"type":"resume","seq":4}"#, "INVALID_FIELD");
     refused(r#"{"type":"resume","epoch":"e1","seq":-1}"#, "INVALID_FIELD");
     refused(r#"{"type":"ack","seq":"4"}"#, "INVALID_FIELD");
@@ -40,8 +44,18 @@ fn what_is_not_understood_is_named() {
 }
 
 #[test]
+fn what_is_asked_for_keeps_its_fields_and_its_name() {
+    let frame = r#"{"type":"send","data":{"request_id":"r-1.a_B","message":"m"}}"#;
+    let Ok(ClientFrame::Send(asked)) = ClientFrame::parse(frame) else { panic!("not understood") };
+    assert_eq!(asked.request_id.as_deref(), Some("r-1.a_B"));
+    assert_eq!(asked.fields.into_iter().collect::<Vec<_>>(), [("message".to_owned(), "m".into())]);
+    let Ok(ClientFrame::Send(beside)) = ClientFrame::parse(r#"{"type":"send","message":"m"}"#) else { panic!("not") };
+    assert_eq!(beside.fields["message"], "m");
+}
+
+#[test]
 fn an_unknown_type_is_echoed_short_and_plain() {
     let text = format!(r#"{{"type":"<b>{}"}}"#, "x".repeat(1000));
     let error = ClientFrame::parse(&text).unwrap_err();
-    assert!(error.text.len() < 120 && !error.text.contains('<'), "{}", error.text);
+    assert!(error.text.len() < 160 && !error.text.contains('<'), "{}", error.text);
 }

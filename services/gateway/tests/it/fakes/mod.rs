@@ -6,7 +6,7 @@ mod orchestrator;
 
 pub(crate) use ingestion::Ingestion;
 pub(crate) use management::Management;
-pub(crate) use orchestrator::Orchestrator;
+pub(crate) use orchestrator::{Orchestrator, of_agent, of_task};
 
 macro_rules! not_needed {
     ($wire:ident; $($method:ident: $request:ident => $response:ident;)*) => {$(

@@ -16,7 +16,7 @@ use proto::task::v1::Frame;
 use proto::task::v1::frame::Body;
 use queue::Queue;
 use service_kit::{Caller, Identity};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
 type Session = (String, String);
@@ -27,12 +27,28 @@ type Outgoing = mpsc::UnboundedSender<ConnectResponse>;
 pub(crate) struct Orchestrator {
     queue: Queue,
     state: Arc<Mutex<State>>,
+    /// Messages are answered while this has a permit.
+    pub(crate) held: Arc<Semaphore>,
+}
+
+struct Followed {
+    stream: Outgoing,
+    channel: u64,
+    log: Session,
+    /// The only task whose frames are told; all when empty.
+    task: String,
+}
+
+impl Followed {
+    fn wants(&self, frame: &Frame) -> bool {
+        self.task.is_empty() || self.task == frame.task_id
+    }
 }
 
 #[derive(Default)]
 struct State {
     logs: HashMap<Session, Vec<Frame>>,
-    followers: Vec<(Outgoing, u64, Session)>,
+    followers: Vec<Followed>,
     streams: u32,
     commands: Vec<Command>,
     sent: Vec<(SendMessageRequest, Caller)>,
@@ -40,12 +56,12 @@ struct State {
 
 impl Orchestrator {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, state: Arc::default() }
+        Self { queue, state: Arc::default(), held: Arc::new(Semaphore::new(1)) }
     }
 
     /// The same mesh, seen by another process.
     pub(crate) fn beside(&self, queue: Queue) -> Self {
-        Self { queue, state: Arc::clone(&self.state) }
+        Self { queue, state: Arc::clone(&self.state), held: Arc::clone(&self.held) }
     }
 
     /// Appends to a session's log, and tells whoever follows.
@@ -58,15 +74,19 @@ impl Orchestrator {
             seq: log.len() as u64 + 1,
             at: Some(time::to_proto(SystemTime::now())),
             task_id: task_id.to_owned(),
-            session_id: session.to_owned(),
+            session_id: match session.split_once(' ') {
+                Some(("agent", _)) => "session-9".to_owned(),
+                Some(_) => String::new(),
+                None => session.to_owned(),
+            },
             tenant_id: tenant.to_owned(),
             tier: action::Tier::Professional.to_proto().into(),
             trace: None,
             body: Some(body),
         };
         log.push(frame.clone());
-        for (stream, channel, _) in state.followers.iter().filter(|(_, _, followed)| *followed == key) {
-            let _gone = stream.send(event(*channel, Event::Frame(frame.clone())));
+        for followed in state.followers.iter().filter(|followed| followed.log == key && followed.wants(&frame)) {
+            let _gone = followed.stream.send(event(followed.channel, Event::Frame(frame.clone())));
         }
     }
 
@@ -100,25 +120,43 @@ impl Orchestrator {
         let channel = request.channel;
         match command {
             Command::Attach(attach) => {
-                let key = (attach.tenant_id, attach.session_id);
+                let fresh = attach.epoch.is_empty() && !attach.agent_id.is_empty();
+                let name = match (attach.agent_id.as_str(), attach.session_id) {
+                    ("", session) if session.is_empty() => of_task(&attach.task_id),
+                    ("", session) => session,
+                    (agent, _) => of_agent(agent),
+                };
+                let key = (attach.tenant_id, name);
+                let followed = Followed { stream: stream.clone(), channel, log: key.clone(), task: attach.task_id };
                 let log = state.logs.entry(key.clone()).or_default().clone();
                 let top = log.len() as u64;
-                let after = attach.after.min(top);
+                let after = if fresh { top } else { attach.after.min(top) };
                 let _gone =
                     stream.send(event(channel, Event::Attached(Attached { epoch: "e1".to_owned(), top, after })));
-                for frame in log.into_iter().filter(|frame| frame.seq > after) {
+                for frame in log.into_iter().filter(|frame| frame.seq > after && followed.wants(frame)) {
                     let _gone = stream.send(event(channel, Event::Frame(frame)));
                 }
                 let resumed = Resumed { from: after + 1, to: top, epoch: "e1".to_owned() };
                 let _gone = stream.send(event(channel, Event::Resumed(resumed)));
-                state.followers.push((stream.clone(), channel, key));
+                state.followers.push(followed);
             }
             Command::Detach(_) => {
-                state.followers.retain(|(other, id, _)| *id != channel || !other.same_channel(stream));
+                let same = |other: &Followed| other.channel == channel && other.stream.same_channel(stream);
+                state.followers.retain(|other| !same(other));
             }
             Command::Acknowledge(_) | Command::Delivered(_) => {}
         }
     }
+}
+
+/// Returns where the fake keeps what it tells about an agent.
+pub(crate) fn of_agent(agent: &str) -> String {
+    format!("agent {agent}")
+}
+
+/// Returns where the fake keeps the log of a task without a session.
+pub(crate) fn of_task(task: &str) -> String {
+    format!("task {task}")
 }
 
 fn event(channel: u64, event: Event) -> ConnectResponse {
@@ -137,9 +175,12 @@ impl OrchestratorService for Orchestrator {
         let request = request.into_inner();
         let tenant = caller.tenant.clone().ok_or_else(|| Failure::new(&reason::ACCESS_DENIED, "no tenant"))?;
         self.state.lock().unwrap().sent.push((request.clone(), caller));
+        let holding = self.held.clone();
+        let _let_go = holding.acquire().await;
         let agent: AgentId = request.agent_id.parse()?;
         let run = request.run.unwrap_or_default();
-        let action = Action::root(tenant.id, tenant.tier, ExecutionContext::agent(agent), &run);
+        let mut action = Action::root(tenant.id, tenant.tier, ExecutionContext::agent(agent), &run);
+        action.session = Some(request.session_id.parse()?);
         let submitted = self.queue.submit(action).await?;
         Ok(Response::new(SendMessageResponse {
             task: Some(submitted.task),
