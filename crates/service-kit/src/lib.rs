@@ -40,6 +40,6 @@ pub use host::{Error, Host, HostConfig, Part};
 pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
 pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
-pub use peers::{Peer, Peers, PeersConfig};
+pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Resolve};
 pub use service::Service;
 pub use tasks::{Tasks, spawn};

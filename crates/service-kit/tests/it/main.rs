@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod balancing;
 mod credentials;
 mod deadlines;
 mod drain;
