@@ -13,7 +13,8 @@ use session::Sessions;
 use crate::config::Settings;
 use crate::identity::{PROOF, ResolverConfig};
 use crate::queue_service::SILENCE;
-use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
+use crate::tls::{MeshTls, MeshTlsConfig, TlsError};
+use crate::{Admission, AdmissionConfig, Health, Peers, PeersConfig, Reach, Resolver, Secret, Signer, Tasks, tiers};
 
 /// A key that can be guessed lets everybody in.
 const SHORTEST_KEY: usize = 32;
@@ -32,6 +33,8 @@ pub struct KitConfig {
     pub identity_key: Option<Secret>,
     /// Where the other services are.
     pub peers: PeersConfig,
+    /// `MESH_TLS_…`: certificates between services; none for plain connections.
+    pub mesh_tls: Option<MeshTlsConfig>,
     /// `RATE_LIMIT_…` and `TIMEOUT_…`.
     pub tiers: Tiers,
     /// The queue engine; its budgets are the tiers' timeouts.
@@ -57,12 +60,18 @@ impl KitConfig {
         if identity_key.as_ref().is_some_and(|key| key.expose().len() < SHORTEST_KEY) {
             settings.reject("IDENTITY_KEY", format!("has less than {SHORTEST_KEY} characters"));
         }
+        let peers = PeersConfig::read(settings);
+        let mesh_tls = MeshTlsConfig::read(settings);
+        if mesh_tls.is_none() {
+            peers.refuse_https(settings);
+        }
         Self {
             service: service.to_owned(),
             redis_url: settings.secret("REDIS_URL").map(|url| url.expose().to_owned()),
             data_dir: settings.get("DATA_DIR", PathBuf::from(".nooble")),
             identity_key,
-            peers: PeersConfig::read(settings),
+            peers,
+            mesh_tls,
             tiers,
             queue,
             session: session::Config::default(),
@@ -146,12 +155,15 @@ pub enum KitError {
     /// The session logs do not start.
     #[error("the session logs do not start: {0}")]
     Session(#[from] session::Error),
+    /// The certificates of the mesh cannot be used.
+    #[error("MESH_TLS_CERT: {}", .0.in_words())]
+    Tls(#[from] TlsError),
 }
 
 impl Fault for KitError {
     fn failure(&self) -> Failure {
         match self {
-            Self::Missing { .. } => Failure::internal(),
+            Self::Missing { .. } | Self::Tls(_) => Failure::internal(),
             Self::Broker(error) => error.failure(),
             Self::Queue(error) => error.failure(),
             Self::Session(error) => error.failure(),
@@ -176,6 +188,8 @@ pub struct Kit {
     pub tiers: Arc<Tiers>,
     /// The other services.
     pub peers: Peers,
+    /// What this process shows to its peers; none for plain connections.
+    pub mesh_tls: Option<MeshTls>,
     /// Whether a caller may.
     pub admission: Admission,
     /// Signs and verifies identities between services.
@@ -209,7 +223,13 @@ impl Kit {
         let sessions = Sessions::start(redis.clone(), config.session).await?;
         let tiers = Arc::new(config.tiers);
         let quota = Quota::new(redis.clone(), Arc::clone(&tiers));
-        let peers = Peers::new(&config.service, signer.clone(), &config.peers);
+        let tasks = Tasks::default();
+        let mesh_tls = config.mesh_tls.as_ref().map(MeshTls::open).transpose()?;
+        if let Some(tls) = &mesh_tls {
+            tls.follow(&tasks);
+        }
+        let reach = Reach { tls: mesh_tls.clone(), ..Reach::default() };
+        let peers = Peers::reaching(&config.service, signer.clone(), &config.peers, reach);
         Ok(Self {
             admission: Admission::new(quota.clone(), &peers, &config.admission),
             resolver: Resolver::new(peers.clone(), &config.resolver),
@@ -219,7 +239,8 @@ impl Kit {
             grace,
             data_dir: config.data_dir,
             health: Health::default(),
-            tasks: Tasks::default(),
+            tasks,
+            mesh_tls,
             redis,
             queue,
             sessions,

@@ -10,6 +10,7 @@
 //! * A façade sees a [`Caller`] that was proved; who proves nothing is refused before anything is read, and an identity that the mesh did not sign is refused, never ignored.
 //! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
 //! * Work that is refused costs nothing: an [`Intake`] checks first and charges last.
+//! * With TLS between services a process takes calls of the mesh only from who shows a certificate of its authority.
 //! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
 //! * Health tells the truth within seconds; a drain ends within its grace, whatever hangs.
 
@@ -31,6 +32,7 @@ mod service;
 mod task_service;
 mod tasks;
 pub mod tiers;
+pub mod tls;
 
 pub use admission::{Admission, AdmissionConfig};
 pub use bucket::Bucket;
@@ -40,6 +42,6 @@ pub use host::{Error, Host, HostConfig, Part};
 pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
 pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
-pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Resolve};
+pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Reach, Resolve};
 pub use service::Service;
 pub use tasks::{Tasks, spawn};

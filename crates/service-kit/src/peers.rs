@@ -27,9 +27,11 @@ use tonic::body::Body;
 pub use config::PeersConfig;
 use endpoint::Endpoint;
 pub use peer::Peer;
-use pool::{Away, Naming, Pool};
+use pool::{Away, Pool};
+use resolve::Dns;
 pub use resolve::Resolve;
 
+use crate::tls::MeshTls;
 use crate::{Identity, Signer};
 
 /// How often names are resolved again.
@@ -47,6 +49,23 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Peers {
     shared: Arc<Shared>,
+}
+
+/// How processes are reached.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Turns names into addresses; that of the system by default.
+    pub resolver: Arc<dyn Resolve>,
+    /// How often names are resolved again.
+    pub resolve_every: Duration,
+    /// What is shown to them, and whom of them is trusted; plain connections by default.
+    pub tls: Option<MeshTls>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { resolver: Arc::new(Dns), resolve_every: RESOLVE_EVERY, tls: None }
+    }
 }
 
 #[derive(Debug)]
@@ -74,23 +93,16 @@ macro_rules! clients {
 impl Peers {
     /// Takes the name of the service that calls, the key of the mesh and the addresses. Needs a Tokio runtime.
     pub fn new(service: &str, signer: Signer, config: &PeersConfig) -> Self {
-        Self::resolving(service, signer, config, Arc::new(resolve::Dns), RESOLVE_EVERY)
+        Self::reaching(service, signer, config, Reach::default())
     }
 
-    /// Like [`Peers::new`], with a resolver of names other than the system's.
-    pub fn resolving(
-        service: &str,
-        signer: Signer,
-        config: &PeersConfig,
-        resolver: Arc<dyn Resolve>,
-        every: Duration,
-    ) -> Self {
-        let naming = Naming { resolver, every };
-        let pool = |uri: &Uri| Pool::new(std::slice::from_ref(uri), naming.clone());
+    /// Like [`Peers::new`], with other ways to reach processes.
+    pub fn reaching(service: &str, signer: Signer, config: &PeersConfig, reach: Reach) -> Self {
+        let pool = |uri: &Uri| Pool::new(std::slice::from_ref(uri), reach.clone());
         let shared = Shared {
             service: service.to_owned(),
             signer,
-            orchestrator: Pool::new(&config.orchestrator, naming.clone()),
+            orchestrator: Pool::new(&config.orchestrator, reach.clone()),
             execution: pool(&config.execution),
             management: pool(&config.management),
             conversation: pool(&config.conversation),

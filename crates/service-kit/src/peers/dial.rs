@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tonic::body::Body;
 
 use super::resolve::Target;
+use crate::tls::MeshTls;
 
 /// Connecting, with the first answer, takes longer only when nobody is there.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
@@ -35,6 +36,8 @@ pub(super) type Sender = http2::SendRequest<Body>;
 pub(super) enum DialError {
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
+    #[error("no handshake")]
+    Tls(#[source] std::io::Error),
     #[error("does not speak HTTP/2")]
     Handshake(#[source] hyper::Error),
     #[error("gave no answer")]
@@ -73,11 +76,14 @@ impl Connection {
 }
 
 /// Connects, and waits for a first answer.
-pub(super) async fn dial(address: SocketAddr, target: &Target) -> Result<Connection, DialError> {
+pub(super) async fn dial(address: SocketAddr, target: &Target, tls: Option<&MeshTls>) -> Result<Connection, DialError> {
     let opening = async {
         let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
-        speak(Box::new(stream)).await
+        match tls {
+            Some(tls) => speak(Box::new(tls.connect(&target.host, stream).await.map_err(DialError::Tls)?)).await,
+            None => speak(Box::new(stream)).await,
+        }
     };
     let mut connection = tokio::time::timeout(CONNECT, opening).await.unwrap_or(Err(DialError::Late))?;
     connection.probe(target).await?;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::{Connection, Sender, dial};
 use super::resolve::Target;
+use crate::tls::MeshTls;
 
 /// A call that a caller gave up after this long without an answer makes the connection doubtful.
 const DOUBT_AFTER: Duration = Duration::from_secs(1);
@@ -119,12 +120,17 @@ impl Endpoint {
     }
 
     /// Keeps a connection until the endpoint is let go or everything ends; tells of every change.
-    pub(super) async fn run(self: Arc<Self>, changes: watch::Sender<()>, ending: CancellationToken) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        tls: Option<MeshTls>,
+        changes: watch::Sender<()>,
+        ending: CancellationToken,
+    ) {
         let living = async {
             let mut failures = 0_u32;
             loop {
                 let begun = Instant::now();
-                match dial(self.address, &self.target).await {
+                match dial(self.address, &self.target, tls.as_ref()).await {
                     Ok(connection) => {
                         self.turn(State::Live(connection.sender.clone()), &changes);
                         self.keep(connection, &changes).await;

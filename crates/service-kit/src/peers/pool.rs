@@ -11,10 +11,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
+use super::Reach;
 use super::dial::{CONNECT, Sender};
 use super::endpoint::{Endpoint, Flight, Use};
 use super::replay::Copy;
-use super::resolve::{Resolve, Target};
+use super::resolve::Target;
 use crate::Tasks;
 
 /// A call that could not be sent is tried on so many connections.
@@ -33,13 +34,6 @@ pub(super) enum Away {
     Broken(#[source] hyper::Error),
 }
 
-/// How names become addresses, and how often.
-#[derive(Clone, Debug)]
-pub(super) struct Naming {
-    pub(super) resolver: Arc<dyn Resolve>,
-    pub(super) every: Duration,
-}
-
 /// The processes of a service. Clones share everything; when the last is gone, the connections end.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -50,7 +44,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Shared {
     targets: Vec<Arc<Target>>,
-    naming: Naming,
+    reach: Reach,
     endpoints: RwLock<Vec<Arc<Endpoint>>>,
     /// A name has been asked for, with whatever success.
     resolved: AtomicBool,
@@ -71,7 +65,7 @@ enum Choice {
 
 impl Pool {
     /// Takes the addresses of a service. Nothing is opened before the first call.
-    pub(super) fn new(uris: &[Uri], naming: Naming) -> Self {
+    pub(super) fn new(uris: &[Uri], reach: Reach) -> Self {
         let targets: Vec<_> = uris.iter().filter_map(Target::of).map(Arc::new).collect();
         let fixed: Option<Vec<_>> = targets.iter().map(|target| Some((target.literal()?, target))).collect();
         let resolved = fixed.is_some();
@@ -81,7 +75,7 @@ impl Pool {
         let ending = CancellationToken::new();
         let shared = Shared {
             targets,
-            naming,
+            reach,
             endpoints: RwLock::new(endpoints),
             resolved: AtomicBool::new(resolved),
             started: AtomicBool::new(false),
@@ -147,7 +141,7 @@ impl Shared {
     }
 
     fn run(&self, endpoint: &Arc<Endpoint>) {
-        let running = Arc::clone(endpoint).run(self.changes.clone(), self.ending.clone());
+        let running = Arc::clone(endpoint).run(self.reach.tls.clone(), self.changes.clone(), self.ending.clone());
         self.tasks.spawn(running);
     }
 
@@ -186,7 +180,7 @@ impl Shared {
                 self.resolved.store(true, Ordering::Release);
                 self.changes.send_replace(());
                 tokio::select! {
-                    () = tokio::time::sleep(self.naming.every) => {}
+                    () = tokio::time::sleep(self.reach.resolve_every) => {}
                     () = self.resolve_now.notified() => {
                         tokio::time::sleep(RESOLVE_SOON.saturating_sub(begun.elapsed())).await;
                     }
@@ -203,7 +197,7 @@ impl Shared {
     async fn resolve(&self) {
         let mut listed: Vec<(SocketAddr, &Arc<Target>)> = Vec::new();
         for target in &self.targets {
-            let asking = self.naming.resolver.resolve(&target.host, target.port);
+            let asking = self.reach.resolver.resolve(&target.host, target.port);
             let mut addresses = match tokio::time::timeout(CONNECT, asking).await {
                 Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
                 failed => {

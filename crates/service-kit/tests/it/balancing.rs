@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use proto::embedding::v1 as wire;
 use proto::embedding::v1::embedding_service_client::EmbeddingServiceClient;
 use proto::embedding::v1::embedding_service_server::{EmbeddingService, EmbeddingServiceServer};
-use service_kit::{Identity, Peer, Peers, PeersConfig, Resolve, Secret, Signer};
+use service_kit::{Identity, Peer, Peers, PeersConfig, Reach, Resolve, Secret, Signer};
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,7 +79,8 @@ impl Names {
     fn client(&self) -> EmbeddingServiceClient<Peer> {
         let config = PeersConfig { embedding: "http://embedding.mesh:1".parse().unwrap(), ..nowhere() };
         let signer = Signer::new(&Secret::new("the key of the mesh"));
-        let peers = Peers::resolving("test", signer, &config, Arc::new(self.clone()), ms(50));
+        let reach = Reach { resolver: Arc::new(self.clone()), resolve_every: ms(50), tls: None };
+        let peers = Peers::reaching("test", signer, &config, reach);
         peers.embedding(Identity::service())
     }
 }

@@ -14,6 +14,7 @@ mod drain;
 mod health;
 mod management;
 mod mesh;
+mod mesh_tls;
 mod queue_control;
 mod queue_refusals;
 mod reflection;
