@@ -2,6 +2,7 @@
 
 mod body;
 mod chat;
+mod client;
 mod config;
 mod credential;
 mod documents;
@@ -9,10 +10,12 @@ mod edge;
 mod errors_page;
 #[cfg(test)]
 mod golden;
+mod head;
 mod headers;
 mod health;
 mod limits;
 mod observe;
+mod origin;
 mod problem;
 mod router;
 mod server;
@@ -21,5 +24,7 @@ mod tasks;
 mod upload;
 mod view;
 
+pub use client::{ClientAddress, ForwardedHeader};
 pub use config::Config;
+pub use origin::Origins;
 pub use server::{Error, serve};

@@ -12,10 +12,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::edge::Edge;
 use crate::problem::Refusal;
-use crate::{chat, documents, errors_page, health, observe, socket, tasks};
+use crate::{chat, documents, errors_page, head, health, observe, socket, tasks};
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
+    let cors = tower::util::option_layer(edge.config.allowed_origins.layer());
     Router::new()
         .route("/api/chat/send", post(chat::send))
         .route("/api/v1/tasks/{id}", get(tasks::get))
@@ -31,6 +32,9 @@ pub(crate) fn router(edge: Edge) -> Router {
         .layer(DefaultBodyLimit::disable())
         // Inside the span, so that a panic is answered with the trace that shows it.
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(head::bound))
+        // Around every refusal, so that pages of other origins see what is wrong.
+        .layer(cors)
         // Outermost, so that nothing goes unseen.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(edge)

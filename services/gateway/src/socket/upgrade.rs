@@ -30,6 +30,7 @@ pub(crate) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
+    edge.config.allowed_origins.check(&headers)?;
     let credential = Credential::find_on_upgrade(&headers)?;
     let caller = match &credential {
         Some(credential) => Some(edge.resolve(credential).await?),
