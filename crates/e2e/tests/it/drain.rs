@@ -10,7 +10,7 @@ use testkit::openai::{Mode, OpenAi};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{PATIENCE, QUESTION, WORDS};
+use crate::{PATIENCE, QUESTION, WORDS, channel};
 
 const GRACE: Duration = Duration::from_secs(6);
 /// What the end of telemetry and of the runtime may take beyond.
@@ -51,7 +51,7 @@ async fn nothing_that_is_stuck_holds_a_process_beyond_its_grace_and_its_work_is_
     socket.read_exact(&mut first).await.expect("an answer");
     assert_eq!(&first, b"HTTP/1.1 101", "the socket is open");
     // A stream that nobody reads.
-    let mut tasks = TaskServiceClient::connect(format!("http://{}", nooble.ready.grpc)).await.expect("reached");
+    let mut tasks = TaskServiceClient::new(channel(&nooble.ready.grpc));
     let mut watch = tonic::Request::new(WatchTaskRequest { task_id: task_id.clone() });
     let key = format!("Bearer {}", client.fact("api_key"));
     watch.metadata_mut().insert("authorization", key.parse().expect("plain"));

@@ -33,3 +33,10 @@ fn model() -> (&'static str, String) {
     assert!(dir.join("model.safetensors").exists(), "the local model is missing: `make setup` fetches it");
     ("EMBEDDING_MODEL_DIR", dir.canonicalize().expect("the folder is there").to_string_lossy().into_owned())
 }
+
+/// Returns a plain connection to a gRPC port.
+fn channel(address: &str) -> tonic::transport::Channel {
+    let endpoint =
+        tonic::transport::Endpoint::try_from(format!("http://{address}")).expect("an address is an authority");
+    endpoint.connect_lazy()
+}

@@ -14,7 +14,7 @@ use testkit::otlp::Collector;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::{PATIENCE, WORDS};
+use crate::{PATIENCE, WORDS, channel};
 
 /// What is sent along every path; none of it may be found afterwards.
 const KEY: &str = "nbl_canaryid_canary-wrong-key-5f1d";
@@ -42,7 +42,7 @@ async fn what_is_secret_or_written_by_somebody_stands_in_no_log_and_no_trace() {
         ("REDIS_URL", url.as_str()),
         ("LLM_BASE_URL", model.as_str()),
         ("LLM_API_KEY", MODEL),
-        ("LOG_LEVEL", "debug"),
+        ("LOG_LEVEL", "debug,h2=debug,hyper=debug,tonic=debug,tower=debug,rustls=debug"),
         ("LOG_FORMAT", "json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
     ];
@@ -208,7 +208,7 @@ async fn documents(client: &Client) {
 }
 
 async fn grpc(client: &Client, address: &str) {
-    let mut service = OrchestratorServiceClient::connect(format!("http://{address}")).await.expect("reached");
+    let mut service = OrchestratorServiceClient::new(channel(address));
     let key = client.fact("api_key").to_owned();
     for (name, value) in [
         ("authorization", format!("Bearer {key}")),
