@@ -86,6 +86,9 @@ reasons! {
     /// The tenant may not use this agent, or it does not exist: both look the same from outside.
     ACCESS_DENIED = "access-denied", "Access denied", PermissionDenied, 403,
         "The tenant has no agent with this id, or it is not active.";
+    /// A page of another origin wants what only allowed ones may.
+    ORIGIN_NOT_ALLOWED = "origin-not-allowed", "Origin not allowed", PermissionDenied, 403,
+        "Open the socket from a page of the same host, or have its origin added to GATEWAY_ALLOWED_ORIGINS.";
     /// The tenant itself is suspended.
     TENANT_INACTIVE = "tenant-inactive", "Tenant not active", PermissionDenied, 403,
         "The tenant is suspended; ask your administrator.";
@@ -125,6 +128,9 @@ reasons! {
     /// The body is larger than the route or the tier allows.
     BODY_TOO_LARGE = "body-too-large", "Body too large", InvalidArgument, 413,
         "JSON bodies are at most 256 KiB; documents at most 5, 10, 50 or 100 MB by tier.";
+    /// The line and headers of a request are larger than any request needs.
+    HEADERS_TOO_LARGE = "headers-too-large", "Headers too large", InvalidArgument, 431,
+        "A request has at most 64 header fields, and 16 KiB before its body.";
     /// The type of the document is not one that can be read.
     UNSUPPORTED_DOCUMENT_TYPE = "unsupported-document-type", "Unsupported document type", InvalidArgument, 415,
         "Send text, Markdown, HTML or PDF.";

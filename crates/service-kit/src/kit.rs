@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Settings;
 use crate::identity::{JwtConfig, NoClient, PROOF, ResolverConfig, Tokens};
 use crate::queue_service::SILENCE;
-use crate::{Admission, AdmissionConfig, Changes, Health, Peers, PeersConfig, Resolver, Secret, Signer, Tasks, tiers};
+use crate::tls::{MeshTls, MeshTlsConfig, TlsError};
+use crate::{
+    Admission, AdmissionConfig, Changes, Health, Peers, PeersConfig, Reach, Resolver, Secret, Signer, Tasks, tiers,
+};
 
 /// How often usage is written about which nothing was decided.
 const METER: Duration = Duration::from_secs(1);
@@ -35,6 +38,8 @@ pub struct KitConfig {
     pub identity_key: Option<Secret>,
     /// Where the other services are.
     pub peers: PeersConfig,
+    /// `MESH_TLS_…`: certificates between services; none for plain connections.
+    pub mesh_tls: Option<MeshTlsConfig>,
     /// `RATE_LIMIT_…`, `TOKENS_…`, `CONCURRENT_TASKS_…` and `TIMEOUT_…`.
     pub tiers: Tiers,
     /// How limits are decided.
@@ -64,12 +69,18 @@ impl KitConfig {
         if identity_key.as_ref().is_some_and(|key| key.expose().len() < SHORTEST_KEY) {
             settings.reject("IDENTITY_KEY", format!("has less than {SHORTEST_KEY} characters"));
         }
+        let peers = PeersConfig::read(settings);
+        let mesh_tls = MeshTlsConfig::read(settings);
+        if mesh_tls.is_none() {
+            peers.refuse_https(settings);
+        }
         Self {
             service: service.to_owned(),
             redis_url: settings.secret("REDIS_URL").map(|url| url.expose().to_owned()),
             data_dir: settings.get("DATA_DIR", PathBuf::from(".nooble")),
             identity_key,
-            peers: PeersConfig::read(settings),
+            peers,
+            mesh_tls,
             quota: read_quota(settings, &queue),
             tiers,
             queue,
@@ -170,12 +181,15 @@ pub enum KitError {
     /// Keys of tokens cannot be fetched.
     #[error("JWT_JWKS_URL: {0}")]
     Tokens(#[from] NoClient),
+    /// The certificates of the mesh cannot be used.
+    #[error("MESH_TLS_CERT: {}", .0.in_words())]
+    Tls(#[from] TlsError),
 }
 
 impl Fault for KitError {
     fn failure(&self) -> Failure {
         match self {
-            Self::Missing { .. } | Self::Tokens(_) => Failure::internal(),
+            Self::Missing { .. } | Self::Tokens(_) | Self::Tls(_) => Failure::internal(),
             Self::Broker(error) => error.failure(),
             Self::Queue(error) => error.failure(),
             Self::Session(error) => error.failure(),
@@ -200,6 +214,8 @@ pub struct Kit {
     pub tiers: Arc<Tiers>,
     /// The other services.
     pub peers: Peers,
+    /// What this process shows to its peers; none for plain connections.
+    pub mesh_tls: Option<MeshTls>,
     /// Whether a caller may.
     pub admission: Admission,
     /// What has changed in management.
@@ -247,7 +263,12 @@ impl Kit {
         let quota = Quota::new(redis.clone(), Arc::clone(&tiers), config.quota);
         let tasks = Tasks::default();
         tasks.spawn(meter(quota.clone(), tasks.ending()));
-        let peers = Peers::new(&config.service, signer.clone(), &config.peers);
+        let mesh_tls = config.mesh_tls.as_ref().map(MeshTls::open).transpose()?;
+        if let Some(tls) = &mesh_tls {
+            tls.follow(&tasks);
+        }
+        let reach = Reach { tls: mesh_tls.clone(), ..Reach::default() };
+        let peers = Peers::reaching(&config.service, signer.clone(), &config.peers, &reach);
         let changes = Changes::start(redis.clone(), config.admission.keep, &tasks);
         let tokens = Tokens::new(&config.jwt, &tasks)?;
         Ok(Self {
@@ -261,6 +282,7 @@ impl Kit {
             health: Health::default(),
             tasks,
             changes,
+            mesh_tls,
             redis,
             queue,
             sessions,

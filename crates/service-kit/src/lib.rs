@@ -11,6 +11,7 @@
 //! * Who cannot be checked is not let in: a dependency that is away means `UNAVAILABLE`, not access.
 //! * What management changes holds everywhere within a second: whatever was learned before is believed no more.
 //! * Work that is refused costs nothing: an [`Intake`] checks first and charges last.
+//! * With TLS between services a process takes calls of the mesh only from who shows a certificate of its authority.
 //! * A deadline that runs out is DEADLINE_EXCEEDED, on both sides of a call.
 //! * Health tells the truth within seconds; a drain ends within its grace, whatever hangs.
 
@@ -34,6 +35,7 @@ mod service;
 mod task_service;
 mod tasks;
 pub mod tiers;
+pub mod tls;
 
 pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tokens};
 pub use bucket::Bucket;
@@ -44,6 +46,6 @@ pub use host::{Error, Host, HostConfig, Part};
 pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
 pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
-pub use peers::{Peer, Peers, PeersConfig};
+pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Reach, Resolve};
 pub use service::Service;
 pub use tasks::{Tasks, spawn};

@@ -1,13 +1,18 @@
 //! The other services of the mesh, as clients that say on whose behalf they call.
 
 mod config;
+mod dial;
+mod endpoint;
 mod peer;
+mod pool;
+mod replay;
+mod resolve;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use action::Domain;
-use http::Uri;
+use http::{Request, Response, Uri};
 use proto::conversation::v1::conversation_service_client::ConversationServiceClient;
 use proto::embedding::v1::embedding_service_client::EmbeddingServiceClient;
 use proto::execution::v1::execution_service_client::ExecutionServiceClient;
@@ -17,20 +22,29 @@ use proto::orchestrator::v1::orchestrator_service_client::OrchestratorServiceCli
 use proto::query::v1::query_service_client::QueryServiceClient;
 use proto::queue::v1::queue_service_client::QueueServiceClient;
 use proto::task::v1::task_service_client::TaskServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::body::Body;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 pub use config::PeersConfig;
+use endpoint::Endpoint;
 pub use peer::Peer;
+use pool::{Away, Pool};
+use resolve::Dns;
+pub use resolve::Resolve;
 
+use crate::tls::MeshTls;
 use crate::{Identity, Signer};
 
-/// Connecting takes longer only when nobody is there.
-const CONNECT: Duration = Duration::from_secs(2);
+/// How often names are resolved again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Clients for the services of the mesh. Cloning is cheap; all clones share one connection a service, opened by the first
-/// call and again after it broke.
+/// Clients for the services of the mesh. Cloning is cheap; all clones share one connection to each process of a service,
+/// opened by the first call and again after it broke.
+///
+/// A service may have any number of processes: its name is resolved again every few seconds, calls are spread evenly over
+/// those that answer, and one that does not gets none while another does. A call that was not sent yet is sent to another
+/// process; one that only reads (`Get…`, `List…`, …) is sent once more when its connection broke.
 ///
 /// Every call carries the identity, signed; the trace of the current span; and a deadline, 5 s unless the request names one
 /// (`tonic::Request::set_timeout`). Streams have no deadline of their own. A service that is away is `UNAVAILABLE`.
@@ -39,17 +53,34 @@ pub struct Peers {
     shared: Arc<Shared>,
 }
 
+/// How processes are reached.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Turns names into addresses; that of the system by default.
+    pub resolver: Arc<dyn Resolve>,
+    /// How often names are resolved again.
+    pub resolve_every: Duration,
+    /// What is shown to them, and whom of them is trusted; plain connections by default.
+    pub tls: Option<MeshTls>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { resolver: Arc::new(Dns), resolve_every: RESOLVE_EVERY, tls: None }
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     service: String,
     signer: Signer,
-    orchestrator: Vec<Channel>,
-    execution: Channel,
-    management: Channel,
-    conversation: Channel,
-    embedding: Channel,
-    query: Channel,
-    ingestion: Channel,
+    orchestrator: Pool,
+    execution: Pool,
+    management: Pool,
+    conversation: Pool,
+    embedding: Pool,
+    query: Pool,
+    ingestion: Pool,
 }
 
 macro_rules! clients {
@@ -64,16 +95,22 @@ macro_rules! clients {
 impl Peers {
     /// Takes the name of the service that calls, the key of the mesh and the addresses. Needs a Tokio runtime.
     pub fn new(service: &str, signer: Signer, config: &PeersConfig) -> Self {
+        Self::reaching(service, signer, config, &Reach::default())
+    }
+
+    /// Like [`Peers::new`], with other ways to reach processes.
+    pub fn reaching(service: &str, signer: Signer, config: &PeersConfig, reach: &Reach) -> Self {
+        let pool = |uri: &Uri| Pool::new(std::slice::from_ref(uri), reach.clone());
         let shared = Shared {
             service: service.to_owned(),
             signer,
-            orchestrator: config.orchestrator.iter().map(channel).collect(),
-            execution: channel(&config.execution),
-            management: channel(&config.management),
-            conversation: channel(&config.conversation),
-            embedding: channel(&config.embedding),
-            query: channel(&config.query),
-            ingestion: channel(&config.ingestion),
+            orchestrator: Pool::new(&config.orchestrator, reach.clone()),
+            execution: pool(&config.execution),
+            management: pool(&config.management),
+            conversation: pool(&config.conversation),
+            embedding: pool(&config.embedding),
+            query: pool(&config.query),
+            ingestion: pool(&config.ingestion),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -95,24 +132,25 @@ impl Peers {
 
     /// Calls the orchestrator.
     pub fn orchestrator(&self, identity: impl Into<Identity>) -> OrchestratorServiceClient<Peer> {
-        OrchestratorServiceClient::new(self.peer(self.channel_of(Domain::Orchestrator), identity))
+        OrchestratorServiceClient::new(self.peer(self.pool_of(Domain::Orchestrator), identity))
     }
 
-    /// Returns one client for each address of the orchestrator, for a gateway that holds a stream to every one of them.
-    pub fn orchestrators(&self, identity: impl Into<Identity>) -> Vec<OrchestratorServiceClient<Peer>> {
-        let identity = identity.into();
-        let clients = self.shared.orchestrator.iter();
-        clients.map(|channel| OrchestratorServiceClient::new(self.peer(channel, &identity))).collect()
+    /// Returns the processes of the orchestrator one by one, for a gateway that holds a stream to every one of them.
+    pub fn orchestrators(&self, identity: impl Into<Identity>) -> Orchestrators {
+        let orchestrators = Orchestrators { peers: self.clone(), identity: identity.into() };
+        // Begins to resolve the names, so that they are known when the first stream is opened.
+        let _known = orchestrators.count();
+        orchestrators
     }
 
     /// Calls the task service beside a domain's façade.
     pub fn tasks(&self, domain: Domain, identity: impl Into<Identity>) -> TaskServiceClient<Peer> {
-        TaskServiceClient::new(self.peer(self.channel_of(domain), identity))
+        TaskServiceClient::new(self.peer(self.pool_of(domain), identity))
     }
 
     /// Calls the queue service beside a domain's façade.
     pub fn queues(&self, domain: Domain, identity: impl Into<Identity>) -> QueueServiceClient<Peer> {
-        QueueServiceClient::new(self.peer(self.channel_of(domain), identity))
+        QueueServiceClient::new(self.peer(self.pool_of(domain), identity))
     }
 
     /// Tells which services answer at all, within a time.
@@ -127,24 +165,26 @@ impl Peers {
             ("ingestion", Domain::Ingestion),
         ];
         let asked = all.map(|(name, domain)| async move {
-            let mut health = HealthClient::new(self.peer(self.channel_of(domain), Identity::service()));
+            let mut health = HealthClient::new(self.peer(self.pool_of(domain), Identity::service()));
             let answer = tokio::time::timeout(patience, health.check(HealthCheckRequest::default())).await;
             (name, matches!(answer, Ok(Ok(_))))
         });
         futures::future::join_all(asked).await
     }
 
-    fn peer(&self, channel: &Channel, identity: impl Into<Identity>) -> Peer {
-        let caller = identity.into().called_by(&self.shared.service);
-        Peer::new(channel.clone(), caller, self.shared.signer.clone())
+    fn peer(&self, pool: &Pool, identity: impl Into<Identity>) -> Peer {
+        self.routed(Route { pool: pool.clone(), only: None }, identity)
     }
 
-    fn channel_of(&self, domain: Domain) -> &Channel {
+    fn routed(&self, route: Route, identity: impl Into<Identity>) -> Peer {
+        let caller = identity.into().called_by(&self.shared.service);
+        Peer::new(route, caller, self.shared.signer.clone())
+    }
+
+    fn pool_of(&self, domain: Domain) -> &Pool {
         match domain {
             // Workflows are served beside the orchestrator until they have a service of their own.
-            Domain::Orchestrator | Domain::Workflow => {
-                self.shared.orchestrator.first().expect("the settings refuse an empty list")
-            }
+            Domain::Orchestrator | Domain::Workflow => &self.shared.orchestrator,
             Domain::Execution => &self.shared.execution,
             Domain::Ingestion => &self.shared.ingestion,
             Domain::Query => &self.shared.query,
@@ -155,13 +195,39 @@ impl Peers {
     }
 }
 
-fn channel(address: &Uri) -> Channel {
-    Endpoint::from(address.clone())
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        // A peer that vanished without a word is noticed by its silence.
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .connect_lazy()
+/// The processes of the orchestrator, as they are known at any time. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Orchestrators {
+    peers: Peers,
+    identity: Identity,
+}
+
+impl Orchestrators {
+    /// Returns how many there are; at least one, as the settings name one.
+    pub fn count(&self) -> usize {
+        self.peers.shared.orchestrator.endpoints().len().max(1)
+    }
+
+    /// Returns a client of one of them. The numbers wrap around, and change their meaning when processes come and go.
+    pub fn client(&self, number: usize) -> OrchestratorServiceClient<Peer> {
+        let pool = &self.peers.shared.orchestrator;
+        let endpoints = pool.endpoints();
+        // While the names are not resolved, whoever is found first is as good as any.
+        let only = endpoints.get(number % endpoints.len().max(1)).cloned();
+        OrchestratorServiceClient::new(self.peers.routed(Route { pool: pool.clone(), only }, &self.identity))
+    }
+}
+
+/// Who takes the calls of a client.
+#[derive(Clone, Debug)]
+struct Route {
+    pool: Pool,
+    /// A certain process rather than any.
+    only: Option<Arc<Endpoint>>,
+}
+
+impl Route {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Away> {
+        self.pool.send(self.only.as_ref(), request).await
+    }
 }

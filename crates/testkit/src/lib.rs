@@ -5,6 +5,7 @@
 //! * Whatever a test starts ends with it, also when it panics.
 //! * Nothing needs the network, a fixed port or another test.
 
+mod authority;
 mod cluster;
 mod eventually;
 pub mod openai;
@@ -15,6 +16,7 @@ mod sentinels;
 mod server;
 
 pub use self::redis::Redis;
+pub use authority::{Authority, Issued};
 pub use cluster::{Cluster, Takeover};
 pub use eventually::eventually;
 pub use proxy::Proxy;

@@ -134,7 +134,8 @@ pub(crate) async fn post(
     }
     let admitted = edge.admission.admit(&caller, spend(&to, &text, task, agent.as_deref())).await?;
     let caller = Caller { user: user.clone(), ..caller.into_admitted() };
-    let request = edge.call(SendMessageRequest { task_id: task.to_string(), ..request(Destination { user, ..to }, text) });
+    let request =
+        edge.call(SendMessageRequest { task_id: task.to_string(), ..request(Destination { user, ..to }, text) });
     let response = match edge.peers.orchestrator(&caller).send_message(request).await {
         Ok(response) => response.into_inner(),
         Err(status) => {

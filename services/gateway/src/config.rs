@@ -1,9 +1,18 @@
 //! What an operator may set. The mission's names where it has them, `GATEWAY_` for the rest.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use action::Tier;
+use ipnet::IpNet;
 use service_kit::Settings;
+use service_kit::tls::TlsFiles;
+
+use crate::client::ForwardedHeader;
+use crate::origin::Origins;
+
+const FORWARDED_HEADERS: [(&str, ForwardedHeader); 2] =
+    [("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];
 
 /// Settings of the gateway. `deploy/config/gateway.toml` is the commented reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +47,24 @@ pub struct Config {
     pub backlog_bytes: usize,
     /// `GATEWAY_MAX_BODY_BYTES`: bytes of a JSON body.
     pub max_body_bytes: usize,
-    /// `GATEWAY_HEADER_TIMEOUT`: time for the headers of a request, and for a kept connection to send the next one.
+    /// `GATEWAY_HEADER_TIMEOUT`: time for the headers of a request, from their first byte, and for the first request.
     pub header_timeout: Duration,
+    /// `GATEWAY_IDLE_TIMEOUT`: time for a kept connection to send the next request.
+    pub idle_timeout: Duration,
+    /// `GATEWAY_MAX_CONNECTIONS`: connections of this process; sockets are counted apart.
+    pub max_connections: usize,
+    /// `GATEWAY_MAX_CONNECTIONS_PER_ADDRESS`: connections from one address.
+    pub max_connections_per_address: usize,
+    /// `GATEWAY_TLS_CERT`, `GATEWAY_TLS_KEY`: the certificate; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// `GATEWAY_H2C`: whether HTTP/2 is spoken without TLS, to clients that begin with it.
+    pub h2c: bool,
+    /// `GATEWAY_ALLOWED_ORIGINS`: pages of which other origins may ask.
+    pub allowed_origins: Origins,
+    /// `GATEWAY_TRUSTED_PROXIES`: networks of proxies that are believed for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `GATEWAY_FORWARDED_HEADER`: where they say so.
+    pub forwarded_header: ForwardedHeader,
     /// `GATEWAY_BODY_TIMEOUT`: time for a JSON body.
     pub body_timeout: Duration,
     /// `GATEWAY_UPLOAD_TIMEOUT`: time for an upload.
@@ -69,7 +94,15 @@ impl Default for Config {
             backlog_frames: 256,
             backlog_bytes: 1024 * 1024,
             max_body_bytes: 256 * 1024,
-            header_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_mins(1),
+            max_connections: 10_000,
+            max_connections_per_address: 1_000,
+            tls: None,
+            h2c: false,
+            allowed_origins: Origins::default(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             body_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_mins(5),
             call_timeout: Duration::from_secs(10),
@@ -92,6 +125,7 @@ impl Config {
         let auth_timeout = time("GATEWAY_WEBSOCKET_AUTH_TIMEOUT", default.auth_timeout);
         let write_timeout = time("GATEWAY_WEBSOCKET_WRITE_TIMEOUT", default.write_timeout);
         let header_timeout = time("GATEWAY_HEADER_TIMEOUT", default.header_timeout);
+        let idle_timeout = time("GATEWAY_IDLE_TIMEOUT", default.idle_timeout);
         let body_timeout = time("GATEWAY_BODY_TIMEOUT", default.body_timeout);
         let upload_timeout = time("GATEWAY_UPLOAD_TIMEOUT", default.upload_timeout);
         let call_timeout = time("GATEWAY_CALL_TIMEOUT", default.call_timeout);
@@ -122,6 +156,18 @@ impl Config {
             auth_timeout,
             write_timeout,
             header_timeout,
+            idle_timeout,
+            max_connections: number("GATEWAY_MAX_CONNECTIONS", default.max_connections, 1),
+            max_connections_per_address: number(
+                "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS",
+                default.max_connections_per_address,
+                1,
+            ),
+            tls: TlsFiles::read_edge(settings),
+            h2c: settings.get("GATEWAY_H2C", default.h2c),
+            allowed_origins: Origins::read(settings),
+            trusted_proxies: read_networks(settings),
+            forwarded_header: settings.choose("GATEWAY_FORWARDED_HEADER", "x-forwarded-for", &FORWARDED_HEADERS),
             body_timeout,
             upload_timeout,
             call_timeout,
@@ -129,4 +175,17 @@ impl Config {
             drain_grace,
         }
     }
+}
+
+/// Reads `GATEWAY_TRUSTED_PROXIES`: networks such as `10.0.0.0/8`, or single addresses.
+fn read_networks(settings: &mut Settings) -> Vec<IpNet> {
+    let name = "GATEWAY_TRUSTED_PROXIES";
+    let written: Vec<String> = settings.get(name, Vec::new());
+    let read =
+        |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| text.clone());
+    let (read, wrong): (Vec<_>, Vec<_>) = written.iter().map(read).partition(Result::is_ok);
+    for text in wrong.into_iter().filter_map(Result::err) {
+        settings.reject(name, format!("`{text}` is neither a network such as 10.0.0.0/8 nor an address"));
+    }
+    read.into_iter().filter_map(Result::ok).collect()
 }

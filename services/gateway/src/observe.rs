@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
+use crate::client::{ClientAddress, Secure};
 use crate::problem::Refused;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,15 +42,18 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
 }
 
 fn span(request: &Request, method: &'static str, route: Option<&str>, request_id: &str) -> Span {
+    let is_secure = request.extensions().get::<Secure>().is_some_and(|secure| secure.0);
+    let client = request.extensions().get::<ClientAddress>().map(|client| field::display(client.0));
     let span = tracing::info_span!(
         "http.request",
         otel.name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
         otel.kind = "server",
         http.request.method = method,
         http.route = route,
-        url.scheme = "http",
+        url.scheme = if is_secure { "https" } else { "http" },
         // Without the query: parameters may be anything.
         url.path = request.uri().path(),
+        client.address = client,
         network.protocol.version = version(request.version()),
         http.response.status_code = field::Empty,
         error.r#type = field::Empty,

@@ -19,11 +19,12 @@ use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
     agents, asyncapi, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page,
-    events, health, idempotent, limits, metrics, observe, rate_limit, socket, stats, tasks, tickets,
+    events, head, health, idempotent, limits, metrics, observe, rate_limit, socket, stats, tasks, tickets,
 };
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
+    let cors = tower::util::option_layer(edge.config.allowed_origins.layer());
     let (documented, contract) = documented(&edge);
     documented
         .route("/ws/{session_id}", get(socket::upgrade))
@@ -39,6 +40,9 @@ pub(crate) fn router(edge: Edge) -> Router {
         .layer(DefaultBodyLimit::disable())
         // Inside the span, so that a panic is answered with the trace that shows it.
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(head::bound))
+        // Around every refusal, so that pages of other origins see what is wrong.
+        .layer(cors)
         // Outermost, so that nothing goes unseen.
         .layer(axum::middleware::from_fn(observe::observe))
         .with_state(edge)

@@ -1,24 +1,29 @@
-//! The accept loop and the drain. Our own, because axum's has no timeout for headers and forgets about WebSockets.
+//! The accept loop and the drain. Our own, because axum's has no timeout for headers, no limits and no TLS, and forgets about
+//! WebSockets.
+
+mod clock;
+mod connection;
+mod doors;
+mod heard;
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use service_kit::tls::{EdgeTls, TlsError};
 use service_kit::{Kit, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use self::clock::Patience;
+use self::connection::Terms;
+use self::doors::Doors;
 use crate::Config;
+use crate::client::Proxies;
 use crate::edge::Edge;
 use crate::router::router;
 
-/// Most bytes of a request's line and headers.
-const MAX_HEAD: usize = 32 * 1024;
 /// Pause after a connection could not be accepted, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for what was cut off to be gone.
@@ -31,6 +36,9 @@ pub enum Error {
     /// The listener is of no use.
     #[error("the listener has no address")]
     Listener(#[source] io::Error),
+    /// The certificate cannot be used.
+    #[error("GATEWAY_TLS_CERT: {}", .0.in_words())]
+    Tls(#[from] TlsError),
 }
 
 /// Serves the HTTP edge on a listener until `shutdown` comes, then drains.
@@ -44,16 +52,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Listener)?;
+    let tls = config.tls.as_ref().map(EdgeTls::open).transpose()?;
     let links = Tasks::default();
     let edge = Edge::new(config.clone(), kit, &links);
-    let server = Server {
-        listener,
-        router: router(edge.clone()),
-        connections: Tasks::default(),
-        cut: CancellationToken::new(),
-        header_timeout: config.header_timeout,
-    };
-    tracing::info!(%address, "gateway listens");
+    let server = Server::new(listener, &edge, tls);
+    tracing::info!(%address, tls = config.tls.is_some(), "gateway listens");
     server.accept_until(shutdown).await;
     edge.draining.cancel();
     tracing::info!(sockets = edge.sockets.open(), "gateway drains");
@@ -68,13 +71,36 @@ pub async fn serve(
 
 struct Server {
     listener: TcpListener,
-    router: Router,
+    terms: Terms,
+    doors: Doors,
     connections: Tasks,
     cut: CancellationToken,
-    header_timeout: Duration,
 }
 
 impl Server {
+    fn new(listener: TcpListener, edge: &Edge, tls: Option<EdgeTls>) -> Self {
+        let config = &edge.config;
+        let connections = Tasks::default();
+        if let Some(tls) = &tls {
+            tls.follow(&connections);
+        }
+        let terms = Terms {
+            router: router(edge.clone()),
+            tls,
+            h2c: config.h2c,
+            patience: Patience {
+                head: config.header_timeout,
+                idle: config.idle_timeout,
+                // A socket says first that its client is slow.
+                write: 3 * config.write_timeout,
+            },
+            proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
+            ending: connections.ending(),
+        };
+        let doors = Doors::new(config.max_connections, config.max_connections_per_address);
+        Self { listener, terms, doors, connections, cut: CancellationToken::new() }
+    }
+
     async fn accept_until(&self, end: impl Future<Output = ()>) {
         let mut end = pin!(end);
         loop {
@@ -92,15 +118,22 @@ impl Server {
     }
 
     fn take(&self, (stream, peer): (TcpStream, SocketAddr)) {
-        let (router, cut, timeout) = (self.router.clone(), self.cut.clone(), self.header_timeout);
-        let ending = self.connections.ending();
+        let Some(entered) = self.doors.enter(peer.ip(), self.terms.proxies.trusts(peer.ip())) else {
+            if self.terms.tls.is_none() {
+                doors::turn_away(&stream);
+            }
+            tracing::debug!(%peer, "too many connections");
+            return;
+        };
+        let (terms, cut) = (self.terms.clone(), self.cut.clone());
         self.connections.spawn(async move {
             tokio::select! {
                 () = cut.cancelled() => {}
-                served = connection(stream, router, ending, timeout) => if let Err(error) = served {
-                    tracing::debug!(%peer, error, "connection ended badly");
+                served = connection::serve(stream, peer, terms) => if let Err(error) = served {
+                    tracing::debug!(%peer, %error, "connection ended badly");
                 },
             }
+            drop(entered);
         });
     }
 
@@ -116,24 +149,4 @@ impl Server {
         edge.sockets.cut();
         let _left = tokio::join!(self.connections.end(LAST), tokio::time::timeout(LAST, edge.sockets.wait()));
     }
-}
-
-/// Serves one connection; when `ending` comes, it finishes the request in flight and takes no other.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    ending: CancellationToken,
-    header_timeout: Duration,
-) -> Result<(), String> {
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
-    // HTTP/1 only: browsers speak nothing else without TLS, and telling the versions apart has no timeout.
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD);
-    let service = TowerToHyperService::new(router);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    tokio::select! {
-        served = serving.as_mut() => return served.map_err(|error| error.to_string()),
-        () = ending.cancelled() => serving.as_mut().graceful_shutdown(),
-    }
-    serving.await.map_err(|error| error.to_string())
 }

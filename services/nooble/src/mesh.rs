@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use proto::queue::v1::queue_service_client::QueueServiceClient;
 use serde_json::Value;
+use service_kit::Settings;
+use service_kit::tls::{MeshTls, MeshTlsConfig};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -93,10 +95,17 @@ pub(crate) fn print_json(document: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Connects to a gRPC port with a key.
+/// Connects to a gRPC port with a key; with the certificate that `MESH_TLS_…` name, where the mesh asks for one.
 pub(crate) async fn connect(address: &str, key: &str) -> Result<Keyed> {
+    let mut settings = Settings::from_process(None);
+    let tls = MeshTlsConfig::read(&mut settings);
+    settings.finish()?;
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(Duration::from_secs(5));
-    let channel = endpoint.connect().await.with_context(|| format!("reach gRPC at {address}"))?;
+    let connected = match tls {
+        Some(config) => MeshTls::open(&config)?.channel(&endpoint).await,
+        None => endpoint.connect().await,
+    };
+    let channel = connected.with_context(|| format!("reach gRPC at {address}"))?;
     let mut value: MetadataValue<Ascii> = format!("Bearer {key}").parse().context("a key is plain text")?;
     value.set_sensitive(true);
     Ok(InterceptedService::new(channel, Key(value)))

@@ -4,10 +4,13 @@ mod answers;
 mod bad_input;
 mod contract;
 mod crash;
+mod drain;
 mod identity;
+mod mesh_tls;
 mod openai;
 mod provider;
 mod rest;
+mod secrets;
 mod socket;
 mod start;
 mod tenants;
@@ -33,4 +36,11 @@ fn model() -> (&'static str, String) {
     let dir = root.join(".tools/models/all-minilm-l6-v2");
     assert!(dir.join("model.safetensors").exists(), "the local model is missing: `make setup` fetches it");
     ("EMBEDDING_MODEL_DIR", dir.canonicalize().expect("the folder is there").to_string_lossy().into_owned())
+}
+
+/// Returns a plain connection to a gRPC port.
+fn channel(address: &str) -> tonic::transport::Channel {
+    let endpoint =
+        tonic::transport::Endpoint::try_from(format!("http://{address}")).expect("an address is an authority");
+    endpoint.connect_lazy()
 }

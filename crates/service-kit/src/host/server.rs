@@ -1,6 +1,7 @@
 //! What runs while a host does.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use action::Domain;
 use futures::FutureExt as _;
@@ -12,18 +13,24 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tower::ServiceBuilder;
 
 use super::panic::PanicLayer;
 use super::shed::ShedLayer;
 use super::trace::TraceLayer;
-use super::{Error, Host, HostConfig, Part, server_reflection};
+use super::{Error, Front, Host, HostConfig, Part, server_reflection};
 use crate::around::Layered;
 use crate::deadline::{DeadlineLayer, Ending};
 use crate::identity::IdentityLayer;
 use crate::service::Work;
-use crate::{Kit, Service, admin, queue_service, task_service};
+use crate::{Kit, Service, admin, queue_service, task_service, tls};
+
+/// Most calls at once over one connection.
+const MOST_STREAMS: u32 = 1000;
+/// Most streams of a connection that were reset before they were looked at.
+const MOST_RESETS: usize = 50;
+/// Most bytes of the headers of a call.
+const MOST_HEADER_BYTES: u32 = 32 * 1024;
 
 const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
@@ -33,6 +40,7 @@ pub(super) struct Running {
     pub(super) grpc: JoinHandle<()>,
     pub(super) workers: Vec<JoinHandle<()>>,
     pub(super) signals: Signals,
+    pub(super) front: Front,
     broken: mpsc::Receiver<Error>,
 }
 
@@ -58,7 +66,7 @@ impl Running {
 
 /// Starts everything on the addresses that were bound.
 pub(super) fn start(host: Host, kit: &Kit) -> Result<Running, Error> {
-    let Host { config, grpc, admin, services } = host;
+    let Host { config, grpc, admin, services, front } = host;
     let Assembly { routes, workers, domains } = assemble(services, config.part, kit)?;
     let signals = Signals::default();
     let (report, broken) = mpsc::channel(1);
@@ -70,7 +78,7 @@ pub(super) fn start(host: Host, kit: &Kit) -> Result<Running, Error> {
     if let Some(listener) = admin {
         kit.tasks.spawn(admin::serve(listener, kit.clone(), domains, signals.telling.clone()));
     }
-    Ok(Running { config, grpc, workers, signals, broken })
+    Ok(Running { config, grpc, workers, signals, front, broken })
 }
 
 /// What the services come to when they are put together.
@@ -134,10 +142,16 @@ fn serve(
         // Innermost: a defect is the INTERNAL of one call, and says nothing about the others on its connection.
         .layer(Layered::new(PanicLayer))
         .into_inner();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = tls::accept(listener, kit.mesh_tls.clone(), &kit.tasks);
     let server = Server::builder()
         // A peer that vanished without a word gives up its streams.
-        .http2_keepalive_interval(Some(std::time::Duration::from_secs(20)))
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        // A gateway sends everything over one connection; a caller from outside is one among many.
+        .max_concurrent_streams(MOST_STREAMS)
+        // Streams that are opened to be reset at once end their connection.
+        .http2_max_pending_accept_reset_streams(Some(MOST_RESETS))
+        .http2_max_header_list_size(MOST_HEADER_BYTES)
         .layer(stack)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, signals.accepting.cancelled_owned());

@@ -1,12 +1,13 @@
 //! The layer that puts the [`Caller`](super::Caller) into a request.
 
-use fault::Failure;
+use fault::{Failure, reason};
 use http::{HeaderMap, Request};
 use tonic::body::Body;
 
 use super::caller::nobody;
 use super::{Caller, HEADER, Resolver, Signer, presented};
 use crate::around::{Answer, Around, Inner};
+use crate::tls::Handshaken;
 
 /// Proves who calls. Nobody may send an identity that the mesh did not sign. Whoever proves nothing is refused before the
 /// request is read, at every method but those of health and reflection: who is nobody holds no place while a body comes.
@@ -21,9 +22,13 @@ impl IdentityLayer {
         Self { signer, resolver }
     }
 
-    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
+    async fn caller(&self, headers: &HeaderMap, certified: bool) -> Result<Caller, Failure> {
         let mut identities = headers.get_all(HEADER).iter();
         if let Some(identity) = identities.next() {
+            if !certified {
+                let text = "an identity of the mesh is taken only over a connection with a certificate of the mesh";
+                return Err(Failure::new(&reason::IDENTITY_FORGED, text));
+            }
             // Of two identities one would be ignored; nothing is ignored here.
             let text = if identities.next().is_some() { "" } else { identity.to_str().unwrap_or_default() };
             return self.signer.verify(text);
@@ -44,7 +49,8 @@ impl Around for IdentityLayer {
         Box::pin(async move {
             // Nothing but this layer says who calls.
             request.extensions_mut().remove::<Caller>();
-            match layer.caller(request.headers()).await {
+            let certified = request.extensions().get::<Handshaken>().is_some_and(|shown| shown.certified);
+            match layer.caller(request.headers(), certified).await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await

@@ -63,4 +63,20 @@ impl PeersConfig {
             ingestion: settings.get("INGESTION_URL", here.ingestion),
         }
     }
+
+    /// Refuses addresses that promise what plain connections do not keep.
+    pub(crate) fn refuse_https(&self, settings: &mut Settings) {
+        let single = [
+            ("EXECUTION_URL", &self.execution),
+            ("AGENT_MANAGEMENT_URL", &self.management),
+            ("CONVERSATION_URL", &self.conversation),
+            ("EMBEDDING_URL", &self.embedding),
+            ("QUERY_URL", &self.query),
+            ("INGESTION_URL", &self.ingestion),
+        ];
+        let orchestrators = self.orchestrator.iter().map(|uri| ("ORCHESTRATOR_URL", uri));
+        for (name, _) in orchestrators.chain(single).filter(|(_, uri)| uri.scheme_str() == Some("https")) {
+            settings.reject(name, "https needs MESH_TLS_CERT, MESH_TLS_KEY and MESH_TLS_CA");
+        }
+    }
 }

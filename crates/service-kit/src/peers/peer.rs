@@ -8,10 +8,11 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Channel;
 use tower::Service;
 use tracing::Instrument as _;
 
+use super::Route;
+use super::pool::Away;
 use crate::deadline;
 use crate::host::code_name;
 use crate::identity::{Caller, HEADER, Signer};
@@ -25,14 +26,14 @@ const IN_FORCE: Duration = Duration::from_secs(30);
 /// The transport of the clients of [`Peers`](crate::Peers).
 #[derive(Clone, Debug)]
 pub struct Peer {
-    channel: Channel,
+    route: Route,
     caller: Caller,
     signer: Signer,
 }
 
 impl Peer {
-    pub(super) fn new(channel: Channel, caller: Caller, signer: Signer) -> Self {
-        Self { channel, caller, signer }
+    pub(super) fn new(route: Route, caller: Caller, signer: Signer) -> Self {
+        Self { route, caller, signer }
     }
 
     /// Adds what every call carries and returns its deadline.
@@ -56,8 +57,9 @@ impl Service<Request<Body>> for Peer {
     type Error = Status;
     type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.channel.poll_ready(cx).map_err(|error| away(&error))
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        // Who takes the call is chosen when there is one.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -73,12 +75,12 @@ impl Service<Request<Body>> for Peer {
         let limit = span.in_scope(|| self.dress(&mut request));
         let begun = Instant::now();
         let end = limit.map(|limit| tokio::time::Instant::now() + limit);
-        let answer = self.channel.call(request);
+        let route = self.route.clone();
+        let answer = async move { route.send(request).await };
         let called = span.clone();
         Box::pin(
             async move {
                 let answer = match end {
-                    // Looked at before the channel, whose own timer would say CANCELLED.
                     Some(end) => tokio::select! {
                         biased;
                         () = tokio::time::sleep_until(end) => Err(deadline::exceeded().into()),
@@ -107,7 +109,7 @@ fn code_of(answer: Result<&Response<Body>, &Status>) -> tonic::Code {
 }
 
 /// The transport failed: nobody is there, or not any more. Whether the call was handled is not known.
-fn away(error: &tonic::transport::Error) -> Status {
+fn away(error: &Away) -> Status {
     tracing::debug!(error = %error, cause = ?std::error::Error::source(error).map(ToString::to_string), "peer is away");
     let text = "a part of the system did not answer";
     Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1)).into()

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod balancing;
 mod changes;
 mod credentials;
 mod deadlines;
@@ -14,6 +15,7 @@ mod drain;
 mod health;
 mod management;
 mod mesh;
+mod mesh_tls;
 mod queue_control;
 mod queue_refusals;
 mod reflection;

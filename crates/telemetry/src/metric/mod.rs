@@ -21,6 +21,7 @@
 //! | `nooble_models_tokens_total` | `model`, `direction` | [`model`] |
 //! | `nooble_models_call_seconds` | `model`, `operation`, `outcome` | [`model`] |
 //! | `nooble_models_first_token_seconds` | `model` | [`model`] |
+//! | `nooble_tls_certificate_expiry_seconds` | `certificate` | [`tls`] |
 //!
 //! Request metrics have the names of OpenTelemetry's semantic conventions, the others begin with `nooble_<crate>`.
 
@@ -30,6 +31,7 @@ pub mod limit;
 pub mod model;
 pub mod queue;
 pub mod session;
+pub mod tls;
 
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
@@ -56,6 +58,7 @@ struct Instruments {
     limit: limit::Instruments,
     session: session::Instruments,
     model: model::Instruments,
+    tls: tls::Instruments,
 }
 
 /// Returns all metrics in Prometheus' text format; an empty text before [`crate::init`].
@@ -89,6 +92,7 @@ pub(crate) fn install(provider: &SdkMeterProvider) {
         limit: limit::Instruments::new(&meter),
         session: session::Instruments::new(&meter),
         model: model::Instruments::new(&meter),
+        tls: tls::Instruments::new(&meter),
     });
 }
 

@@ -1,10 +1,10 @@
 //! All sockets of the process over one stream to each orchestrator.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use action::{SessionId, TaskId, TenantId};
-use service_kit::{Identity, Peers, Tasks};
+use service_kit::{Identity, Orchestrators, Peers, Tasks};
 use tokio::sync::mpsc;
 
 use super::Position;
@@ -30,23 +30,36 @@ const LOOKING: Backlog = Backlog { frames: 32, bytes: 128 * 1024 };
 /// Opens subscriptions. Cloning is cheap; when the last clone and subscription are gone, the streams end.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub {
-    links: Arc<[mpsc::Sender<Command>]>,
+    links: Arc<Mutex<Vec<mpsc::Sender<Command>>>>,
+    orchestrators: Orchestrators,
+    tasks: Tasks,
     last: Arc<AtomicU64>,
     backlog: Backlog,
 }
 
 impl Hub {
-    /// Starts one link for each orchestrator; each falls back on the others.
+    /// Prepares one link for each orchestrator; each falls back on the others.
     pub(crate) fn start(peers: &Peers, tasks: &Tasks, backlog: Backlog) -> Self {
-        let clients = peers.orchestrators(Identity::service());
-        let links = (0..clients.len()).map(|preferred| {
-            let mut clients = clients.clone();
-            clients.rotate_left(preferred);
+        Self {
+            links: Arc::default(),
+            orchestrators: peers.orchestrators(Identity::service()),
+            tasks: tasks.clone(),
+            last: Arc::new(AtomicU64::new(0)),
+            backlog,
+        }
+    }
+
+    /// Returns the link of a socket. Orchestrators come and go: new ones get a link when a socket needs it, and a link whose
+    /// orchestrator is gone goes on at another one for the sockets that it has.
+    fn link(&self, id: SocketId) -> mpsc::Sender<Command> {
+        let number = usize::try_from(id).unwrap_or_default() % self.orchestrators.count();
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        while links.len() <= number {
             let (sender, receiver) = mpsc::channel(COMMANDS);
-            tasks.spawn(Link::new(clients, receiver).run());
-            sender
-        });
-        Self { links: links.collect(), last: Arc::new(AtomicU64::new(0)), backlog }
+            self.tasks.spawn_apart(Link::new(self.orchestrators.clone(), links.len(), receiver).run());
+            links.push(sender);
+        }
+        links[number].clone()
     }
 
     /// Follows a session from a position, or from after the last acknowledged frame.
@@ -63,7 +76,7 @@ impl Hub {
 
     async fn open(&self, tenant: TenantId, what: What, from: Option<Position>, backlog: Backlog) -> Subscription {
         let id = self.last.fetch_add(1, Ordering::Relaxed);
-        let link = self.links[usize::try_from(id).unwrap_or_default() % self.links.len()].clone();
+        let link = self.link(id);
         let (inlet, outlet) = mailbox(backlog.frames, backlog.bytes);
         let follower = Box::new(Follower::new(tenant, what, from, inlet));
         let subscription = Subscription { id, link, outlet };

@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use action::{TaskId, time};
-use proto::orchestrator::v1::orchestrator_service_client::OrchestratorServiceClient;
 use proto::orchestrator::v1::{ConnectRequest, ConnectResponse, Delivered};
-use service_kit::Peer;
+use service_kit::Orchestrators;
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
@@ -36,12 +35,11 @@ pub(crate) enum Command {
     Delivered(SocketId, TaskId),
 }
 
-type Client = OrchestratorServiceClient<Peer>;
-
 /// See the module.
 pub(crate) struct Link {
-    /// Orchestrators, the preferred one first.
-    clients: Vec<Client>,
+    /// Whoever there is at the moment, and the number of the preferred one.
+    orchestrators: Orchestrators,
+    preferred: usize,
     commands: mpsc::Receiver<Command>,
     followers: Followers,
     failures: u32,
@@ -54,8 +52,8 @@ struct Stream {
 }
 
 impl Link {
-    pub(crate) fn new(clients: Vec<Client>, commands: mpsc::Receiver<Command>) -> Self {
-        Self { clients, commands, followers: Followers::default(), failures: 0 }
+    pub(crate) fn new(orchestrators: Orchestrators, preferred: usize, commands: mpsc::Receiver<Command>) -> Self {
+        Self { orchestrators, preferred, commands, followers: Followers::default(), failures: 0 }
     }
 
     /// Runs until every handle is gone.
@@ -79,9 +77,7 @@ impl Link {
 
     /// Opens a stream to the next orchestrator; sockets come and go meanwhile.
     async fn connect(&mut self) -> ControlFlow<(), Option<Stream>> {
-        let count = u32::try_from(self.clients.len()).unwrap_or(1).max(1);
-        let Some(client) = self.clients.get((self.failures % count) as usize) else { return ControlFlow::Break(()) };
-        let mut client = client.clone();
+        let mut client = self.orchestrators.client(self.preferred.wrapping_add(self.failures as usize));
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         // Sent with the call: an orchestrator may read the first request before it answers.
         for id in self.followers.ids() {

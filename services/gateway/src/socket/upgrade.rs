@@ -37,6 +37,7 @@ pub(crate) async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
+    edge.config.allowed_origins.check(&headers)?;
     let (wanted, proof) = arrive(&edge, &session, query.as_deref(), &headers).await?;
     let tenant = match &proof {
         Some((_, caller)) => Some(wanted.check(&edge, caller).await?.0),

@@ -54,6 +54,19 @@ impl Mesh {
 
     /// Starts a mesh whose processes have other settings.
     pub(crate) async fn made(config: Config, change: impl Fn(&mut KitConfig)) -> Self {
+        Self::built(config, change, |_, _| {}).await
+    }
+
+    /// Starts with a kit of the gateway that is changed before, knowing where the orchestrators are.
+    pub(crate) async fn changed(config: Config, change: impl FnOnce(&mut Kit, &[SocketAddr])) -> Self {
+        Self::built(config, |_| {}, change).await
+    }
+
+    async fn built(
+        config: Config,
+        change: impl Fn(&mut KitConfig),
+        change_kit: impl FnOnce(&mut Kit, &[SocketAddr]),
+    ) -> Self {
         let redis = testkit::Redis::start().await;
         let folder = tempfile::tempdir().unwrap();
         let mut hosts = Vec::new();
@@ -87,7 +100,8 @@ impl Mesh {
             run(host.serve(Service::new(Domain::Orchestrator).serve(OrchestratorServiceServer::new(fake))), kit.clone())
         });
         let orchestrators = orchestrators.collect();
-        let kit = kits.pop().unwrap();
+        let mut kit = kits.pop().unwrap();
+        change_kit(&mut kit, &at[1..]);
         let (http, stop, served) = serve(config, kit).await;
         let (kit, config) = (kits.swap_remove(1), last.unwrap());
         Self {

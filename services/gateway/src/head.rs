@@ -1,0 +1,42 @@
+//! How much a request may say before its body.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use fault::{Failure, reason};
+use http::header;
+
+use crate::problem::Refusal;
+
+/// Most bytes of the line and the header fields.
+pub(crate) const MOST_BYTES: usize = 16 * 1024;
+/// Most header fields.
+const MOST_FIELDS: usize = 64;
+/// What a field costs beside its name and value.
+const PER_FIELD: usize = 4;
+
+/// Refuses requests with more than that, and those whose body two readers may see differently.
+pub(crate) async fn bound(request: Request, next: Next) -> Response {
+    match check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => Refusal::from(failure).into_response(),
+    }
+}
+
+fn check(request: &Request) -> Result<(), Failure> {
+    let headers = request.headers();
+    let too_large = |text| Err(Failure::new(&reason::HEADERS_TOO_LARGE, text));
+    if headers.len() > MOST_FIELDS {
+        return too_large(format!("a request has at most {MOST_FIELDS} header fields"));
+    }
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD);
+    let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if fields.sum::<usize>() + line > MOST_BYTES {
+        return too_large(format!("a request has at most {MOST_BYTES} bytes before its body"));
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+        let text = "a body has a length or a transfer encoding, not both";
+        return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Content-Length"));
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! One connection: its handshake, its version of HTTP, its limits and its end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use service_kit::tls::EdgeTls;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use super::clock::{Answered, Clock, Patience};
+use super::heard::Heard;
+use crate::client::{Peer, Proxies};
+
+/// Most bytes of a request's line and headers that are read at all; a little more than is taken, so that most of those who send
+/// too much hear why.
+const MOST_HEAD: usize = 32 * 1024;
+/// Most header fields that are read at all.
+const MOST_FIELDS: usize = 128;
+/// Requests of a connection at once.
+const STREAMS: u32 = 100;
+/// Most requests of a connection that were taken back before they were looked at; more end it.
+const PENDING_RESETS: usize = 20;
+/// Most mistakes of a client that its connection outlives.
+const ERRORS: usize = 50;
+/// A client that vanished without a word is noticed by its silence.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+/// What a client that speaks HTTP/2 without TLS says first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What all connections have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) router: Router,
+    pub(super) tls: Option<EdgeTls>,
+    pub(super) h2c: bool,
+    pub(super) patience: Patience,
+    pub(super) proxies: Proxies,
+    /// Comes when requests in flight are finished and no other is taken.
+    pub(super) ending: CancellationToken,
+}
+
+/// Why a connection ended other than it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error("the connection failed")]
+    Io(#[from] std::io::Error),
+    #[error("no handshake in time")]
+    Handshake,
+    #[error("the client was given up")]
+    Late,
+    #[error("the client broke the protocol or went away")]
+    Http(#[from] hyper::Error),
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(stream: TcpStream, address: SocketAddr, terms: Terms) -> Result<(), Ended> {
+    stream.set_nodelay(true)?;
+    let patience = terms.patience.head;
+    let is_secure = terms.tls.is_some();
+    let peer = Peer { address, is_secure };
+    if let Some(tls) = terms.tls.clone() {
+        let shaken = tokio::time::timeout(patience, tls.accept(stream)).await;
+        let (stream, is_h2) = shaken.map_err(|_| Ended::Handshake)??;
+        return speak(stream, is_h2, peer, terms).await;
+    }
+    let is_h2 = terms.h2c && {
+        let told = tokio::time::timeout(patience, says_h2(&stream)).await;
+        told.map_err(|_| Ended::Late)??
+    };
+    speak(stream, is_h2, peer, terms).await
+}
+
+/// Tells whether a client begins with HTTP/2. What it said stays to be read.
+async fn says_h2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut said = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut said).await?;
+        if length == said.len() || said[..length] != PREFACE[..length] || length == 0 {
+            return Ok(said[..] == PREFACE[..]);
+        }
+        // It began and has not ended; peeking again would say the same at once.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn speak<S>(stream: S, is_h2: bool, peer: Peer, terms: Terms) -> Result<(), Ended>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let clock = Clock::start(terms.patience, is_h2);
+    let (answering, router, proxies) = (clock.clone(), terms.router, terms.proxies);
+    let service = service_fn(move |request| answer(router.clone(), proxies.clone(), peer, answering.clone(), request));
+    let io = TokioIo::new(Heard::new(stream, clock.clone(), terms.patience.write));
+    if is_h2 {
+        let mut serving = pin!(h2().serve_connection(io, service));
+        let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
+        run(&mut serving, graceful, &clock, &terms.ending).await
+    } else {
+        let mut serving = pin!(h1(terms.patience).serve_connection(io, service).with_upgrades());
+        let graceful = |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
+        run(&mut serving, graceful, &clock, &terms.ending).await
+    }
+}
+
+fn h1(patience: Patience) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The clock is stricter; this is for a head that was sent behind another request and never finished.
+        .header_read_timeout(patience.idle.max(patience.head))
+        .max_headers(MOST_FIELDS)
+        .max_buf_size(MOST_HEAD);
+    builder
+}
+
+fn h2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERRORS)
+        .max_header_list_size(u32::try_from(crate::head::MOST_BYTES).unwrap_or(u32::MAX))
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER);
+    builder
+}
+
+/// Moves a connection until it ends by itself, its client has had time enough, or the process ends and it has finished.
+async fn run<C>(
+    serving: &mut Pin<&mut C>,
+    graceful: impl Fn(Pin<&mut C>),
+    clock: &Clock,
+    ending: &CancellationToken,
+) -> Result<(), Ended>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut asked = false;
+    loop {
+        let mut until = clock.until();
+        let mut late = pin!(wait_until(until));
+        let moving = poll_fn(|cx| {
+            if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
+                return Poll::Ready(Step::Ended(ended));
+            }
+            // Polling may have begun or ended a request.
+            let now = clock.until();
+            if now != until {
+                until = now;
+                return Poll::Ready(Step::Other);
+            }
+            late.as_mut().poll(cx).map(|()| Step::Late)
+        });
+        let step = tokio::select! {
+            biased;
+            step = moving => step,
+            () = ending.cancelled(), if !asked => Step::Asked,
+        };
+        match step {
+            Step::Ended(ended) => return Ok(ended?),
+            // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
+            Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => return Err(Ended::Late),
+            Step::Late => {}
+            Step::Other => {}
+            Step::Asked => {
+                asked = true;
+                graceful(serving.as_mut());
+            }
+        }
+    }
+}
+
+enum Step {
+    Ended(Result<(), hyper::Error>),
+    Late,
+    Asked,
+    /// Another moment counts.
+    Other,
+}
+
+async fn wait_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Answers one request, and says who sent it.
+async fn answer(
+    mut router: Router,
+    proxies: Proxies,
+    peer: Peer,
+    clock: Clock,
+    mut request: Request<Incoming>,
+) -> Result<Response<Answered>, Infallible> {
+    let answering = clock.answer();
+    // What comes behind a body whose length two readers may see differently is not looked at.
+    let is_last = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    proxies.tell(peer, &mut request);
+    let Ok(mut response) = router.call(request.map(Body::new)).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        clock.upgrade();
+    }
+    if is_last {
+        response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Answered::new(body, answering)))
+}
