@@ -1,5 +1,7 @@
 //! What a request would be charged, and where.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use action::{AgentId, SessionId, TaskId, TenantId, Tier};
 
 use crate::{TierLimits, Tiers};
@@ -53,6 +55,8 @@ pub struct Charge {
     pub session: Option<SessionId>,
     /// Agent that it goes to, with limits of its own.
     pub agent: Option<(AgentId, AgentLimits)>,
+    /// Address that it comes from, and requests a minute that one address may make of the tenant.
+    pub address: Option<(IpAddr, u32)>,
     /// Task that it becomes; none for a request that is over when it is answered.
     pub task: Option<TaskId>,
     /// Tokens that the task may take, as estimated.
@@ -62,7 +66,7 @@ pub struct Charge {
 impl Charge {
     /// A request that belongs to no session, goes to no agent and becomes no task.
     pub fn new(tenant: TenantId, tier: Tier, kind: UsageKind) -> Self {
-        Self { tenant, tier, kind, session: None, agent: None, task: None, tokens: 0 }
+        Self { tenant, tier, kind, session: None, agent: None, address: None, task: None, tokens: 0 }
     }
 }
 
@@ -72,6 +76,7 @@ pub(crate) enum Scope {
     Tenant,
     Session(SessionId),
     Agent(AgentId),
+    Address(IpAddr),
 }
 
 /// A window that holds for a request.
@@ -100,6 +105,7 @@ impl Planned {
             Scope::Tenant => unit.to_owned(),
             Scope::Session(session) => format!("session:{session}:{unit}"),
             Scope::Agent(agent) => format!("agent:{agent}:{unit}"),
+            Scope::Address(address) => format!("address:{address}:{unit}"),
         }
     }
 }
@@ -134,6 +140,9 @@ impl Plan {
         }
         if let Some((agent, own)) = &charge.agent {
             windows.extend(agent_windows(agent, own));
+        }
+        if let Some((address, limit)) = charge.address {
+            windows.extend(requests("address", &Scope::Address(network(address)), MINUTE, Some(limit)));
         }
         let task = charge.task.filter(|_| limits.reserves());
         if charge.task.is_some() {
@@ -187,6 +196,17 @@ fn requests(name: &'static str, scope: &Scope, unit: u32, limit: Option<u32>) ->
 fn tokens(name: &'static str, unit: u32, limit: Option<u64>, estimate: u64) -> Option<Planned> {
     let limit = limit?;
     Some(Planned { name, scope: Scope::Tenant, unit, limit, amount: estimate.min(limit).max(u64::from(estimate > 0)) })
+}
+
+/// Whoever has one IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 fn unit_word(unit: u32) -> &'static str {

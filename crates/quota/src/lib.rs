@@ -8,6 +8,7 @@
 //! | `rate_limit:{tenant}:day:{YYYY-MM-DD}` | counter | 86400 s | requests admitted in the day |
 //! | `rate_limit:{tenant}:session:{session}:hour:{epoch/3600}` | counter | an hour | requests of the session |
 //! | `rate_limit:{tenant}:agent:{agent}:minute|hour|day:…` | counter | its length | requests to an agent with limits of its own |
+//! | `rate_limit:{tenant}:address:{ip}:minute:…` | counter | a minute | requests of one address to public agents |
 //! | `rate_limit:{tenant}:tokens:minute|day:…` | counter | its length | tokens reserved or used |
 //! | `rate_limit:{tenant}:tasks` | sorted set | the lease | tasks that go on, by when they count as lost |
 //! | `rate_limit:{tenant}:reserved` | hash | the lease | when each of them was admitted, and the tokens it reserved |

@@ -267,6 +267,7 @@ fn outcome(decided: &Result<Admitted, Error>) -> &'static str {
             "minute" => "refused_minute",
             "day" => "refused_day",
             "session" => "refused_session",
+            "address" => "refused_address",
             "agent-minute" | "agent-hour" | "agent-day" => "refused_agent",
             "tokens-minute" | "tokens-day" => "refused_tokens",
             _ => "refused_tasks",

@@ -153,7 +153,7 @@ pub(crate) async fn post(
 
 /// Says what a message costs.
 fn spend(to: &Destination, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
-    let spend = Spend::from(usage(to.context)).of_session(Some(to.session.clone()));
+    let spend = Spend::from(usage(to.context)).of_session(Some(to.session.clone())).of_address(to.address);
     let Some(agent) = agent else { return spend.of_task(task, 0) };
     spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0.message))
 }

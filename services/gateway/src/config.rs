@@ -65,6 +65,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `GATEWAY_FORWARDED_HEADER`: where they say so.
     pub forwarded_header: ForwardedHeader,
+    /// `GATEWAY_PUBLIC_DOMAIN`: domain whose subdomains are tenants' public addresses.
+    pub public_domain: Option<String>,
+    /// `GATEWAY_PUBLIC_REQUESTS_PER_MINUTE`: messages from one address to the public agents of a tenant.
+    pub public_per_minute: u32,
     /// `GATEWAY_BODY_TIMEOUT`: time for a JSON body.
     pub body_timeout: Duration,
     /// `GATEWAY_UPLOAD_TIMEOUT`: time for an upload.
@@ -103,6 +107,8 @@ impl Default for Config {
             allowed_origins: Origins::default(),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            public_domain: None,
+            public_per_minute: 20,
             body_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_mins(5),
             call_timeout: Duration::from_secs(10),
@@ -130,9 +136,11 @@ impl Config {
         let upload_timeout = time("GATEWAY_UPLOAD_TIMEOUT", default.upload_timeout);
         let call_timeout = time("GATEWAY_CALL_TIMEOUT", default.call_timeout);
         let drain_grace = time("GATEWAY_DRAIN_GRACE", default.drain_grace);
+        let public_domain = read_domain(settings);
         let mut count = |name: &str, default: u32| settings.get_in(name, default, 1..);
         let socket_frames_per_second = count("GATEWAY_SOCKET_FRAMES_PER_SECOND", default.socket_frames_per_second);
         let socket_frames_burst = count("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
+        let public_per_minute = count("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", default.public_per_minute);
         let connections_per_user = count("GATEWAY_WEBSOCKET_CONNECTIONS_PER_USER", default.connections_per_user);
         let mut connections = default.connections;
         for tier in Tier::ALL {
@@ -168,6 +176,8 @@ impl Config {
             allowed_origins: Origins::read(settings),
             trusted_proxies: read_networks(settings),
             forwarded_header: settings.choose("GATEWAY_FORWARDED_HEADER", "x-forwarded-for", &FORWARDED_HEADERS),
+            public_domain,
+            public_per_minute,
             body_timeout,
             upload_timeout,
             call_timeout,
@@ -188,4 +198,18 @@ fn read_networks(settings: &mut Settings) -> Vec<IpNet> {
         settings.reject(name, format!("`{text}` is neither a network such as 10.0.0.0/8 nor an address"));
     }
     read.into_iter().filter_map(Result::ok).collect()
+}
+
+/// Reads the domain of public addresses: a plain host name.
+fn read_domain(settings: &mut Settings) -> Option<String> {
+    let name = "GATEWAY_PUBLIC_DOMAIN";
+    let domain: String = settings.optional(name)?;
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if domain.len() > 253 || !domain.split('.').all(label) {
+        settings.reject(name, format!("`{domain}` is no host name, such as nooble.example"));
+        return None;
+    }
+    Some(domain.to_ascii_lowercase())
 }

@@ -15,6 +15,7 @@ use crate::Config;
 use crate::body::Bounds;
 use crate::credential::Credential;
 use crate::health::{Neighbours, Pulse};
+use crate::public::ExecutionContextResolver;
 use crate::socket::drain::Sockets;
 use crate::socket::hub::{Backlog, Hub};
 
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) quota: quota::Quota,
     pub(crate) idempotency: Idempotency,
+    pub(crate) contexts: ExecutionContextResolver,
     pub(crate) hub: Hub,
     pub(crate) sockets: Sockets,
     /// Who is connected, all processes together.
@@ -67,6 +69,7 @@ impl Edge {
             admission: kit.admission.clone(),
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),
+            contexts: ExecutionContextResolver::new(kit.peers.clone()),
             idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),

@@ -1,5 +1,6 @@
 //! The mission's `X-` headers: each read once, checked once.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use action::{AgentId, CollectionId, ContextType, ConversationId, SessionId, TenantId, Tier, UserId};
@@ -58,6 +59,8 @@ pub(crate) struct Destination {
     pub(crate) source: String,
     /// Version of the client; empty when unknown.
     pub(crate) version: String,
+    /// Address of a client that nobody proved, and messages a minute that it may send.
+    pub(crate) address: Option<(IpAddr, u32)>,
 }
 
 /// What a caller asserts about its tenant.
@@ -83,7 +86,8 @@ impl ChatHeaders {
         let source = source(headers)?;
         let version = version(headers)?;
         let context = context(headers, collection.as_ref())?;
-        let to = Destination { agent, session, context, collection, user, conversation, source, version };
+        let to =
+            Destination { agent, session, context, collection, user, conversation, source, version, address: None };
         Ok(Self { asserted, to })
     }
 }

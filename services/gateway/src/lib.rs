@@ -30,6 +30,7 @@ mod openapi;
 mod origin;
 mod params;
 mod problem;
+mod public;
 mod rate_limit;
 mod router;
 mod server;
@@ -39,6 +40,7 @@ mod tasks;
 mod tickets;
 mod upload;
 mod view;
+mod watch;
 
 pub use client::{ClientAddress, ForwardedHeader};
 pub use config::Config;

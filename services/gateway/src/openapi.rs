@@ -43,6 +43,7 @@ pub(crate) struct ProblemView {
                        `X-API-Key`; what else a request says about its tenant must agree with that. Answers carry \
                        `RateLimit`, `RateLimit-Policy`, `X-Request-Id` and `traceresponse`.",
     ),
+    paths(crate::public::describe, crate::public::ask),
     components(schemas(ProblemView), responses(ProblemView)),
     modifiers(&Credentials),
     security(("bearer" = []), ("api_key" = [])),

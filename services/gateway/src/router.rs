@@ -19,7 +19,7 @@ use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
     agents, asyncapi, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page,
-    events, head, health, idempotent, limits, metrics, observe, rate_limit, socket, stats, tasks, tickets,
+    events, head, health, idempotent, limits, metrics, observe, public, rate_limit, socket, stats, tasks, tickets,
 };
 
 /// Makes the router.
@@ -33,7 +33,7 @@ pub(crate) fn router(edge: Edge) -> Router {
         .route("/errors/{slug}", get(errors_page::show))
         .merge(pages(contract))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
-        .fallback(|| async { not_found() })
+        .fallback(public::or_not_found)
         // Inside of what observes, so that the log has the whole answer.
         .layer(axum::middleware::from_fn_with_state(edge.clone(), limits::stamp))
         // Handlers bound what they read themselves, each by its own measure.
@@ -110,7 +110,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-fn not_found() -> Refusal {
+/// Says that there is nothing.
+pub(crate) fn not_found() -> Refusal {
     Failure::new(&reason::NOT_FOUND, "there is nothing at this path").into()
 }
 

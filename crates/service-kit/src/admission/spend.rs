@@ -1,5 +1,7 @@
 //! What a request costs its tenant.
 
+use std::net::IpAddr;
+
 use action::{Action, AgentId, SessionId, TaskId};
 use fault::{Failure, Fault as _};
 use proto::management::v1::Agent;
@@ -17,13 +19,14 @@ pub struct Spend {
     kind: UsageKind,
     session: Option<SessionId>,
     agent: Option<(AgentId, AgentLimits)>,
+    address: Option<(IpAddr, u32)>,
     task: Option<TaskId>,
     tokens: u64,
 }
 
 impl From<UsageKind> for Spend {
     fn from(kind: UsageKind) -> Self {
-        Self { kind, session: None, agent: None, task: None, tokens: 0 }
+        Self { kind, session: None, agent: None, address: None, task: None, tokens: 0 }
     }
 }
 
@@ -48,6 +51,12 @@ impl Spend {
         Self { agent, ..self }
     }
 
+    /// Counts it for the address that it comes from, which may make so many requests a minute of the tenant.
+    #[must_use]
+    pub fn of_address(self, address: Option<(IpAddr, u32)>) -> Self {
+        Self { address, ..self }
+    }
+
     /// Counts the task among those that go on, and reserves tokens for it until it is settled.
     #[must_use]
     pub fn of_task(self, task: TaskId, tokens: u64) -> Self {
@@ -63,8 +72,8 @@ impl Spend {
 
     pub(super) fn charge(self, caller: &Caller) -> Result<Charge, Failure> {
         let (tenant, tier) = caller.tenant()?;
-        let Self { kind, session, agent, task, tokens } = self;
-        Ok(Charge { tenant, tier, kind, session, agent, task, tokens })
+        let Self { kind, session, agent, address, task, tokens } = self;
+        Ok(Charge { tenant, tier, kind, session, agent, address, task, tokens })
     }
 }
 

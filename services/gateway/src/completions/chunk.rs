@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::shape;
-use super::watch::{Answer, Seen, Watch};
+use crate::watch::{Answer, Seen, Watch};
 
 /// What all parts of an answer say.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@
 mod chunk;
 mod request;
 mod shape;
-mod watch;
 
 use action::TaskId;
 use axum::Json;
@@ -14,7 +13,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use fault::Failure;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use proto::management::v1::ListAgentsRequest;
@@ -28,10 +26,10 @@ use crate::edge::Edge;
 use crate::identity::Proved;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
+use crate::watch::Watch;
 use crate::{body, chat, limits};
 use chunk::{Completion, Labels};
 use request::Question;
-use watch::Watch;
 
 /// Agents as models.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,9 +93,4 @@ pub(crate) async fn models(State(edge): State<Edge>, Proved(caller): Proved) -> 
         owned_by: agent.tenant_id,
     });
     Ok(Json(ModelsView { object: "list", data: data.collect() }))
-}
-
-/// A task that ended without an answer, as its caller sees it.
-pub(crate) fn failed(error: Option<proto::action::v1::ErrorDetail>) -> Failure {
-    error.map_or_else(Failure::internal, |detail| action::failure_of(&detail))
 }

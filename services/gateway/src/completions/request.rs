@@ -100,6 +100,7 @@ impl Question {
             conversation,
             source: "api".to_owned(),
             version: String::new(),
+            address: None,
         };
         let text = ChatBody::of(run(body.messages)?);
         let with_usage = body.stream_options.unwrap_or_default().include_usage;

@@ -88,6 +88,7 @@ fn destination(
         conversation,
         source: String::new(),
         version: String::new(),
+        address: None,
     })
 }
 

@@ -15,7 +15,7 @@ use proto::action::v1 as wire;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use agent::{AgentView, AgentsView, CollectionView, CollectionsView, LimitsView};
+pub(crate) use agent::{AgentView, AgentsView, CollectionView, CollectionsView, LimitsView, kind_word};
 pub(crate) use answer::{AgentInfo, Source};
 pub(crate) use connections::{AllConnections, TenantConnections};
 pub(crate) use conversation::{MessageView, MessagesView};

@@ -2,18 +2,18 @@
 
 use action::{Domain, Outcome};
 use fault::{Failure, reason};
-use proto::action::v1::{Status as TaskStatus, TokenUsage};
+use proto::action::v1::{ErrorDetail, Status as TaskStatus, TokenUsage};
 use proto::execution::v1::AgentRun;
 use proto::task::v1::frame::Body;
 use proto::task::v1::{CancelTaskRequest, Task, WatchTaskRequest, WatchTaskResponse};
 use service_kit::Caller;
 use tonic::Streaming;
 
-use super::failed;
 use crate::edge::Edge;
+use crate::view::{AgentInfo, Source};
 
 /// What is seen of a task.
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// The next piece of the answer, by an attempt.
     Piece { attempt: u32, text: String },
     /// The answer, whole.
@@ -22,13 +22,17 @@ pub(super) enum Seen {
 
 /// An answer and what it took.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) tokens: TokenUsage,
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) tokens: TokenUsage,
+    /// Passages that it rests on.
+    pub(crate) sources: Vec<Source>,
+    /// Who answered.
+    pub(crate) agent: Option<AgentInfo>,
 }
 
 /// See the module. Whoever drops it before the task has ended gives the task up.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     frames: Streaming<WatchTaskResponse>,
     given_up: GivenUp,
 }
@@ -42,7 +46,7 @@ struct GivenUp {
 }
 
 impl Watch {
-    pub(super) async fn open(edge: &Edge, caller: &Caller, task: &str) -> Result<Self, Failure> {
+    pub(crate) async fn open(edge: &Edge, caller: &Caller, task: &str) -> Result<Self, Failure> {
         let given_up = GivenUp { edge: edge.clone(), caller: caller.clone(), task: task.to_owned(), over: false };
         let request = WatchTaskRequest { task_id: task.to_owned(), ..WatchTaskRequest::default() };
         let frames = edge.peers.tasks(Domain::Orchestrator, caller).watch_task(request).await;
@@ -51,7 +55,7 @@ impl Watch {
     }
 
     /// Returns the answer when the task has ended.
-    pub(super) async fn answer(mut self) -> Result<Answer, Failure> {
+    pub(crate) async fn answer(mut self) -> Result<Answer, Failure> {
         loop {
             if let Seen::Answer(answer) = self.next().await? {
                 return Ok(answer);
@@ -60,7 +64,7 @@ impl Watch {
     }
 
     /// Returns what is seen next; the answer is the last. Fails when the task ends without one.
-    pub(super) async fn next(&mut self) -> Result<Seen, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Seen, Failure> {
         loop {
             let told = self.frames.message().await.map_err(|status| Failure::from_status(&status))?;
             let Some(told) = told else {
@@ -73,7 +77,12 @@ impl Watch {
                 Some(Body::AgentResponse(response)) => {
                     self.given_up.over = true;
                     let tokens = response.tokens_used.unwrap_or_default();
-                    return Ok(Seen::Answer(Answer { text: response.response, tokens }));
+                    return Ok(Seen::Answer(Answer {
+                        text: response.response,
+                        tokens,
+                        sources: response.sources.into_iter().map(Source::from).collect(),
+                        agent: response.agent_info.map(AgentInfo::from),
+                    }));
                 }
                 Some(Body::Error(error)) => {
                     self.given_up.over = true;
@@ -97,7 +106,13 @@ fn ended(task: Task) -> Option<Result<Answer, Failure>> {
         TaskStatus::Completed => {
             let reply = task.result.as_ref().and_then(|result| Outcome::reply::<AgentRun>(result).ok());
             let tokens = task.tokens_used.unwrap_or_default();
-            Some(reply.map(|reply| Answer { text: reply.response, tokens }).ok_or_else(Failure::internal))
+            let answer = reply.map(|reply| Answer {
+                text: reply.response,
+                tokens,
+                sources: reply.sources.into_iter().map(Source::from).collect(),
+                agent: reply.agent_info.map(AgentInfo::from),
+            });
+            Some(answer.ok_or_else(Failure::internal))
         }
         TaskStatus::Failed | TaskStatus::Timeout | TaskStatus::Cancelled => Some(Err(failed(task.error))),
         TaskStatus::Pending | TaskStatus::Running | TaskStatus::Unspecified => None,
@@ -119,4 +134,9 @@ impl Drop for GivenUp {
             }
         });
     }
+}
+
+/// A task that ended without an answer, as its caller sees it.
+fn failed(error: Option<ErrorDetail>) -> Failure {
+    error.map_or_else(Failure::internal, |detail| action::failure_of(&detail))
 }

@@ -1,0 +1,130 @@
+//! Requests that are sent again with an `Idempotency-Key`.
+
+use e2e::{Client, Nooble};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::{QUESTION, WORDS};
+
+struct Answer {
+    status: u16,
+    replayed: bool,
+    body: Value,
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.expect("the edge answers");
+    let replayed = response.headers().get("idempotency-replayed").is_some_and(|value| value == "true");
+    let status = response.status().as_u16();
+    Answer { status, replayed, body: response.json().await.unwrap_or_default() }
+}
+
+#[tokio::test]
+async fn what_is_sent_again_with_its_key_is_done_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    a_message_becomes_one_task(&client).await;
+    a_hundred_at_once_become_one_task(&client).await;
+    an_agent_and_a_collection_are_made_once(&client).await;
+    a_document_is_taken_once_and_told_from_another_one(&client).await;
+    keys_belong_to_their_tenants(&client, &Client::of_demo(folder.path(), "professional")).await;
+    what_may_pass_is_not_remembered(&client).await;
+}
+
+async fn a_message_becomes_one_task(client: &Client) {
+    let send = |text: &str| answer(client.message("idem-1", text).header("Idempotency-Key", "message-1"));
+    let first = send(QUESTION).await;
+    let again = send(QUESTION).await;
+    assert_eq!((first.status, first.replayed, again.status, again.replayed), (200, false, 200, true));
+    assert_eq!(again.body, first.body);
+    let other = send("another question").await;
+    assert_eq!((other.status, &other.body["reason"]), (422, &json!("IDEMPOTENCY_MISMATCH")));
+    let elsewhere = answer(client.message("idem-2", QUESTION).header("Idempotency-Key", "message-1")).await;
+    assert_eq!(elsewhere.status, 422, "another session is another request");
+    let wrong = answer(client.message("idem-1", QUESTION).header("Idempotency-Key", "x".repeat(201))).await;
+    assert_eq!((wrong.status, &wrong.body["field"]), (400, &json!("Idempotency-Key")));
+}
+
+async fn a_hundred_at_once_become_one_task(client: &Client) {
+    let before = tasks(client).await;
+    let sent = (0..100).map(|_| answer(client.message("idem-1", QUESTION).header("Idempotency-Key", "racing-1")));
+    let answers = futures::future::join_all(sent).await;
+    let mut ids: Vec<_> =
+        answers.iter().filter(|answer| answer.status == 200).map(|answer| &answer.body["task_id"]).collect();
+    assert!(!ids.is_empty() && answers.iter().all(|answer| [200, 409].contains(&answer.status)));
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(tasks(client).await, before + 1);
+}
+
+async fn tasks(client: &Client) -> usize {
+    let request = client.http.get(client.url("/api/v1/tasks?page_size=100")).bearer_auth(client.fact("api_key"));
+    answer(request).await.body["tasks"].as_array().expect("tasks").len()
+}
+
+async fn an_agent_and_a_collection_are_made_once(client: &Client) {
+    let agent = json!({ "name": "Twice", "system_prompt": "You help." });
+    for (path, body) in [("/api/v1/agents", agent), ("/api/v1/collections", json!({ "name": "Twice" }))] {
+        let make = || {
+            let request = client.http.post(client.url(path)).bearer_auth(client.fact("api_key")).json(&body);
+            answer(request.header("Idempotency-Key", "\"made-1\""))
+        };
+        let (first, again) = (make().await, make().await);
+        assert_eq!((first.status, again.status, again.replayed), (201, 201, true), "{path}");
+        assert_eq!(first.body, again.body);
+    }
+}
+
+async fn a_document_is_taken_once_and_told_from_another_one(client: &Client) {
+    // A boundary of the test's own: what the client makes up differs every time.
+    let body = |text: &str| {
+        let collection = client.fact("collection_id");
+        format!(
+            "--edge\r\ncontent-disposition: form-data; name=\"collection_id\"\r\n\r\n{collection}\r\n--edge\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\ncontent-type: text/plain\r\n\r\n{text}\r\n--edge--\r\n"
+        )
+    };
+    let upload = |text: &str| {
+        let request = client.http.post(client.url("/api/v1/documents")).bearer_auth(client.fact("api_key"));
+        let request = request.header("content-type", "multipart/form-data; boundary=edge");
+        answer(request.header("Idempotency-Key", "document-1").body(body(text)))
+    };
+    let (first, again) = (upload("one two three").await, upload("one two three").await);
+    assert_eq!((first.status, again.status, again.replayed), (202, 202, true), "{} {}", first.body, again.body);
+    assert_eq!(first.body["document_id"], again.body["document_id"]);
+    assert_eq!(upload("one two four").await.status, 422);
+    let form = Form::new().text("collection_id", client.fact("collection_id").to_owned());
+    let form = form.part("file", Part::text("without a key").file_name("b.txt"));
+    let plain = client.http.post(client.url("/api/v1/documents")).bearer_auth(client.fact("api_key")).multipart(form);
+    assert_eq!(answer(plain).await.status, 202);
+}
+
+async fn keys_belong_to_their_tenants(one: &Client, other: &Client) {
+    let first = answer(one.message("idem-1", QUESTION).header("Idempotency-Key", "shared-1")).await;
+    let second = answer(other.message("idem-1", QUESTION).header("Idempotency-Key", "shared-1")).await;
+    assert_eq!((first.status, second.status, second.replayed), (200, 200, false));
+    assert_ne!(first.body["task_id"], second.body["task_id"]);
+    let nobody = one.http.post(one.url("/api/chat/send")).header("Idempotency-Key", "shared-1").json(&json!({}));
+    assert_eq!(answer(nobody).await.status, 401);
+}
+
+async fn what_may_pass_is_not_remembered(client: &Client) {
+    let send = |agent: &str| {
+        let request = client.message("idem-3", QUESTION).header("Idempotency-Key", "later-1");
+        // The header of the message is replaced by a second one: sent once only.
+        let agent = agent.to_owned();
+        async move {
+            let mut request = request.build().expect("a request");
+            request.headers_mut().insert("x-agent-id", agent.parse().expect("a header"));
+            let response = client.http.execute(request).await.expect("the edge answers");
+            response.status().as_u16()
+        }
+    };
+    assert_eq!(send("later-agent").await, 403, "there is no such agent yet");
+    let body = json!({ "agent_id": "later-agent", "name": "Later", "system_prompt": "You help." });
+    let made = client.http.post(client.url("/api/v1/agents")).bearer_auth(client.fact("api_key")).json(&body);
+    assert_eq!(answer(made).await.status, 201);
+    let accepted = || async { send("later-agent").await == 200 };
+    testkit::eventually(std::time::Duration::from_secs(10), accepted).await;
+}

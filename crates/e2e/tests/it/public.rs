@@ -1,0 +1,106 @@
+//! Agents that anybody may talk to.
+
+use e2e::{Client, Nooble};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{QUESTION, WORDS};
+
+async fn publish(client: &Client, agent: &str, public: bool) {
+    let body = json!({ "agent_id": agent, "slug": format!("{agent}-slug"), "name": agent, "system_prompt": "You help.",
+        "type": "rag", "collections": [client.fact("collection_id")], "is_public": public });
+    let request = client.http.post(client.url("/api/v1/agents")).bearer_auth(client.fact("api_key")).json(&body);
+    let made = request.send().await.expect("the edge answers");
+    assert_eq!(made.status(), 201, "{}", made.text().await.unwrap_or_default());
+}
+
+/// Asks without proving anything.
+async fn anybody(client: &Client, method: Method, path: &str, host: Option<&str>, body: Option<Value>) -> (u16, Value) {
+    let mut request = client.http.request(method, client.url(path));
+    if let Some(host) = host {
+        request = request.header("host", host);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request.send().await.expect("the edge answers");
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn anybody_talks_to_a_public_agent_at_its_tenants_cost_and_within_a_limit_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [WORDS, ("GATEWAY_PUBLIC_DOMAIN", "nooble.example"), ("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", "5")];
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let owner = Client::of_demo(folder.path(), "enterprise");
+    publish(&owner, "open", true).await;
+    publish(&owner, "shut", false).await;
+    let tenant = owner.fact("tenant_id").to_owned();
+    let path = format!("/{tenant}/open-slug");
+
+    let (status, described) = anybody(&owner, Method::GET, &path, None, None).await;
+    assert_eq!((status, &described["slug"]), (200, &json!("open-slug")));
+    assert!(described.get("system_prompt").is_none(), "what the agent is told is nobody's business: {described}");
+    let host = format!("{}.nooble.example", tenant.to_lowercase());
+    let (status, at_host) = anybody(&owner, Method::GET, "/agent-open-slug", Some(&host), None).await;
+    assert_eq!((status, &at_host), (200, &described));
+
+    for hidden in [format!("/{tenant}/shut-slug"), format!("/{tenant}/nobody"), "/nobody/open-slug".to_owned()] {
+        for method in [Method::GET, Method::POST] {
+            let (status, problem) = anybody(&owner, method, &hidden, None, Some(json!({ "message": "hello" }))).await;
+            assert_eq!((status, &problem["reason"]), (404, &json!("CONTEXT_NOT_RESOLVED")), "{hidden}");
+        }
+    }
+
+    let (status, first) = anybody(&owner, Method::POST, &path, None, Some(json!({ "message": QUESTION }))).await;
+    assert_eq!(status, 200, "{first}");
+    assert!(first["response"].as_str().expect("an answer").contains("10"), "{first}");
+    let more = json!({ "message": QUESTION, "session": first["session"] });
+    let (status, second) = anybody(&owner, Method::POST, &path, None, Some(more)).await;
+    assert_eq!((status, &second["session"]), (200, &first["session"]));
+    let request = owner.http.post(owner.url(&path)).header("accept", "text/event-stream");
+    let stream = request.json(&json!({ "message": QUESTION })).send().await.expect("the edge answers");
+    let text = stream.text().await.expect("a stream");
+    assert!(text.contains("event: delta") && text.contains("event: answer"), "{text}");
+
+    for (body, field) in [
+        (json!({}), "message"),
+        (json!({ "message": "" }), "message"),
+        (json!({ "message": "x", "session": "session-1" }), "session"),
+        (json!({ "message": "x", "agent_id": "shut" }), "agent_id"),
+    ] {
+        let (status, problem) = anybody(&owner, Method::POST, &path, None, Some(body.clone())).await;
+        assert_eq!((status, &problem["field"]), (422, &json!(field)), "{body}: {problem}");
+    }
+
+    let mut refused = Value::Null;
+    // A minute may begin anew on the way.
+    for _ in 0..12 {
+        let (status, answer) = anybody(&owner, Method::POST, &path, None, Some(json!({ "message": QUESTION }))).await;
+        if status == 429 {
+            refused = answer;
+            break;
+        }
+    }
+    assert_eq!(refused["violated-policies"], json!(["address"]), "{refused}");
+    assert!(refused["retry_after"].as_u64() <= Some(60), "{refused}");
+    let usage = owner.http.get(owner.url("/api/v1/usage")).bearer_auth(owner.fact("api_key"));
+    let usage: Value = usage.send().await.expect("the edge answers").json().await.expect("JSON");
+    assert!(usage["agent_requests"].as_u64() >= Some(5), "the tenant pays: {usage}");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_public_no_more_ceases_to_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
+    let owner = Client::of_demo(folder.path(), "enterprise");
+    publish(&owner, "open", true).await;
+    let path = format!("/{}/open-slug", owner.fact("tenant_id"));
+    assert_eq!(anybody(&owner, Method::GET, &path, None, None).await.0, 200);
+    let change = owner.http.patch(owner.url("/api/v1/agents/open")).bearer_auth(owner.fact("api_key"));
+    let changed = change.json(&json!({ "is_public": false })).send().await.expect("the edge answers");
+    assert_eq!(changed.status(), 200);
+    let gone = || async { anybody(&owner, Method::GET, &path, None, None).await.0 == 404 };
+    testkit::eventually(std::time::Duration::from_secs(10), gone).await;
+}

@@ -1,0 +1,87 @@
+//! A public address, read.
+
+use http::{Request, header};
+
+/// Names that stand first in paths of the product; no tenant has one of them.
+const RESERVED: [&str; 12] =
+    ["api", "ws", "metrics", "health", "v1", "console", "docs", "errors", "openapi", "asyncapi", "admin", "www"];
+
+/// Whose address a request was sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) tenant: String,
+    pub(super) slug: String,
+}
+
+impl Place {
+    /// Reads `/{tenant}/{slug}`, or `/{slug}` at a subdomain of `domain`; nothing for anything else.
+    pub(super) fn of<B>(request: &Request<B>, domain: Option<&str>) -> Option<Self> {
+        let mut segments = request.uri().path().strip_prefix('/')?.split('/');
+        let (first, second, more) = (segments.next()?, segments.next(), segments.next());
+        if more.is_some() {
+            return None;
+        }
+        let (tenant, slug) = match second {
+            Some(slug) => (first.to_owned(), slug),
+            None => (subdomain(request, domain?)?, first),
+        };
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(is_plain);
+        let open = !RESERVED.iter().any(|name| tenant.eq_ignore_ascii_case(name));
+        (open && plain(&tenant) && plain(slug)).then(|| Self { tenant, slug: slug.to_owned() })
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// Returns the one label before the domain that a request was sent to.
+fn subdomain<B>(request: &Request<B>, domain: &str) -> Option<String> {
+    // HTTP/2 has the host in the address.
+    let in_header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().host().or_else(in_header)?;
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).to_ascii_lowercase();
+    let label = host.strip_suffix(domain)?.strip_suffix('.')?;
+    (!label.contains('.')).then(|| label.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::Place;
+
+    fn place(path: &str, host: &str) -> Option<(String, String)> {
+        let request = Request::builder().uri(path).header("host", host).body(()).expect("a request");
+        Place::of(&request, Some("nooble.example")).map(|place| (place.tenant, place.slug))
+    }
+
+    #[test]
+    fn an_address_is_a_path_or_a_subdomain_and_a_path() {
+        let acme = Some(("acme".to_owned(), "sales".to_owned()));
+        assert_eq!(place("/acme/sales", "localhost:8008"), acme);
+        assert_eq!(place("/sales", "acme.nooble.example"), acme);
+        assert_eq!(place("/sales", "ACME.Nooble.Example:8443"), acme);
+        assert_eq!(place("/acme/sales", "other.nooble.example"), acme, "the path says more than the host");
+    }
+
+    #[test]
+    fn everything_else_is_none() {
+        for (path, host) in [
+            ("/", "acme.nooble.example"),
+            ("/sales", "nooble.example"),
+            ("/sales", "localhost"),
+            ("/sales", "a.b.nooble.example"),
+            ("/sales", "evil-nooble.example"),
+            ("/acme/sales/more", "localhost"),
+            ("/acme/", "localhost"),
+            ("//sales", "localhost"),
+            ("/api/sales", "localhost"),
+            ("/V1/models", "localhost"),
+            ("/acme/sa%2fles", "localhost"),
+            ("/sales", "www.nooble.example"),
+        ] {
+            assert_eq!(place(path, host), None, "{host}{path}");
+        }
+    }
+}
