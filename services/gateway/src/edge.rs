@@ -5,7 +5,7 @@ use std::sync::Arc;
 use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use http::HeaderMap;
-use service_kit::{Admission, Caller, Kit, Peers, Resolver, Tasks};
+use service_kit::{Admission, Caller, Changes, Kit, Peers, Resolver, Tasks};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
@@ -24,6 +24,7 @@ pub(crate) struct Edge(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) resolver: Resolver,
+    pub(crate) changes: Changes,
     pub(crate) admission: Admission,
     pub(crate) peers: Peers,
     pub(crate) quota: quota::Quota,
@@ -48,6 +49,7 @@ impl Edge {
         let backlog = Backlog { frames: config.backlog_frames, bytes: config.backlog_bytes };
         Self(Arc::new(Inner {
             resolver: kit.resolver.clone(),
+            changes: kit.changes.clone(),
             admission: kit.admission.clone(),
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),

@@ -6,6 +6,7 @@
 
 mod acks;
 mod close;
+mod doubts;
 pub(crate) mod drain;
 mod follow;
 pub(crate) mod frames;

@@ -1,6 +1,6 @@
 //! One socket, from the upgrade to the close.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use action::TaskId;
 use axum::extract::ws::{Message, WebSocket};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
 use super::close::Close;
+use super::doubts::Doubts;
 use super::drain::Place;
 use super::frames::{self, Addressee, ProtocolError};
 use super::greet::{Known, Visitor, greet, prove, verdict};
@@ -69,6 +70,9 @@ struct Session {
     greeted: bool,
 }
 
+/// A credential that is being proved again; tells until when it lasts.
+type Proving = BoxFuture<'static, Result<Option<SystemTime>, Failure>>;
+
 /// What is due on a socket.
 enum Due {
     Push(Option<Push>),
@@ -76,7 +80,8 @@ enum Due {
     Acknowledge,
     Ping,
     NoPong,
-    Proved(Result<(), Failure>),
+    Doubt,
+    Proved(Result<Option<SystemTime>, Failure>),
     Unattached,
     Draining,
 }
@@ -111,7 +116,8 @@ impl Session {
     async fn talk(&mut self, line: &mut Line) -> Close {
         let mut pings = pings(self.edge.config.ping_interval);
         let mut pong_until: Option<Instant> = None;
-        let mut proving: Option<BoxFuture<'static, Result<(), Failure>>> = None;
+        let mut proving: Option<Proving> = None;
+        let mut doubts = Doubts::new(self.edge.changes.watch_keys());
         let attach_until = Instant::now() + ATTACH;
         let edge = self.edge.clone();
         let mut farewell = Box::pin(edge.sockets.farewell());
@@ -124,6 +130,7 @@ impl Session {
                 Some(()) = telling => Due::Acknowledge,
                 _ = pings.tick() => Due::Ping,
                 Some(()) = pong => Due::NoPong,
+                () = doubts.arise() => Due::Doubt,
                 Some(proved) = OptionFuture::from(proving.as_mut()) => Due::Proved(proved),
                 () = tokio::time::sleep_until(attach_until), if !self.greeted => Due::Unattached,
                 () = &mut farewell => Due::Draining,
@@ -147,8 +154,14 @@ impl Session {
                     line.ping().await
                 }
                 Due::NoPong => Err(Close::NoPong),
+                Due::Doubt => {
+                    // One that is under way may have begun before the reason to doubt.
+                    proving = Some(self.prove_again());
+                    Ok(())
+                }
                 Due::Proved(proved) => {
                     proving = None;
+                    doubts.proved(proved.as_ref().ok().copied().flatten());
                     self.still_proved(line, proved).await
                 }
                 Due::Unattached => self.unattached(line).await,
@@ -161,12 +174,19 @@ impl Session {
     }
 
     /// A key may be revoked while its socket is open.
-    fn prove_again(&self) -> BoxFuture<'static, Result<(), Failure>> {
+    fn prove_again(&self) -> Proving {
         let (edge, wanted, credential) = (self.edge.clone(), self.wanted.clone(), self.credential.clone());
-        Box::pin(async move { prove(&edge, &wanted, &credential).await.map(|_| ()) })
+        Box::pin(async move {
+            let caller = edge.resolve(&credential).await?;
+            wanted.check(&edge, &caller).await.map(|_| caller.expires_at)
+        })
     }
 
-    async fn still_proved(&mut self, line: &mut Line, proved: Result<(), Failure>) -> Result<(), Close> {
+    async fn still_proved(
+        &mut self,
+        line: &mut Line,
+        proved: Result<Option<SystemTime>, Failure>,
+    ) -> Result<(), Close> {
         let Err(failure) = proved else { return Ok(()) };
         if failure.is_transient() {
             return Ok(());

@@ -9,7 +9,7 @@ use proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use proto::management::v1::management_service_server::ManagementServiceServer;
 use proto::orchestrator::v1::orchestrator_service_server::OrchestratorServiceServer;
 use service_kit::identity::{JwtConfig, ResolverConfig};
-use service_kit::{AdmissionConfig, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
+use service_kit::{AdmissionConfig, Changes, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ use crate::fakes::{Ingestion, Management, Orchestrator};
 
 pub(crate) struct Mesh {
     pub(crate) redis: testkit::Redis,
+    /// Tells every process of the mesh what has changed.
+    pub(crate) changes: Changes,
     pub(crate) management: Management,
     pub(crate) ingestion: Ingestion,
     pub(crate) orchestrator: Orchestrator,
@@ -83,7 +85,18 @@ impl Mesh {
         let stop = CancellationToken::new();
         let (running, ending) = (kit.clone(), stop.clone());
         let served = tokio::spawn(async move { gateway::serve(config, listener, &running, ending.cancelled()).await });
-        Self { redis, management, ingestion, orchestrator, http, stop, served, orchestrators, _folder: folder }
+        Self {
+            redis,
+            changes: kits[0].changes.clone(),
+            management,
+            ingestion,
+            orchestrator,
+            http,
+            stop,
+            served,
+            orchestrators,
+            _folder: folder,
+        }
     }
 }
 
