@@ -27,6 +27,9 @@ impl Changes {
                 () = ending.cancelled() => return,
             };
             let was_connected = self.inner.connected.swap(false, Ordering::AcqRel);
+            if was_connected {
+                telemetry::metric::identity::changes_connected(-1);
+            }
             match heard {
                 Ok(()) => tracing::warn!("the connection on which changes are heard of has ended"),
                 Err(error) if was_connected => tracing::warn!(%error, "changes are not heard of for now"),
@@ -58,7 +61,9 @@ impl Changes {
                     Ok(Some(message)) if message.get_channel_name() == beats => {
                         heard = Instant::now();
                         *pause = PAUSE;
-                        self.inner.connected.store(true, Ordering::Release);
+                        if !self.inner.connected.swap(true, Ordering::AcqRel) {
+                            telemetry::metric::identity::changes_connected(1);
+                        }
                     }
                     Ok(Some(message)) => self.apply_message(message.get_payload_bytes()),
                     Ok(None) | Err(_) => return,
