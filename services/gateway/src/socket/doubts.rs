@@ -39,6 +39,11 @@ impl Doubts {
         }
     }
 
+    /// Makes a doubt arise at once: another credential has come.
+    pub(super) fn at_once(&mut self) {
+        self.next = Some(Instant::now());
+    }
+
     /// Notes until when a credential lasts that was proved.
     pub(super) fn proved(&mut self, expires_at: Option<SystemTime>) {
         if let Some(end) = expires_at {

@@ -68,6 +68,8 @@ struct Session {
     told: Told,
     connection_id: String,
     greeted: bool,
+    /// Whether another credential has come whose end is not known yet.
+    renewed: bool,
 }
 
 /// A credential that is being proved again; tells until when it lasts.
@@ -109,6 +111,7 @@ impl Session {
             told: Told::default(),
             connection_id,
             greeted: false,
+            renewed: false,
         }
     }
 
@@ -169,6 +172,9 @@ impl Session {
             };
             if let Err(close) = done {
                 return close;
+            }
+            if std::mem::take(&mut self.renewed) {
+                doubts.at_once();
             }
         }
     }
@@ -237,6 +243,7 @@ impl Session {
         match prove(&self.edge, &self.wanted, &credential).await {
             Ok(_) => {
                 self.credential = credential;
+                self.renewed = true;
                 Ok(())
             }
             Err(failure) => {

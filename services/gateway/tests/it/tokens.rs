@@ -149,6 +149,17 @@ async fn a_socket_ends_with_its_token_and_goes_on_with_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_socket_ends_with_the_token_that_came_last() {
+    let mesh = Mesh::with(gateway::Config { ping_interval: Duration::from_mins(1), ..quick() }).await;
+    let mut socket = Socket::open(&mesh, "pro-1", "").await;
+    socket.expect("connection_ack").await;
+    let short = token(&Grant { ttl: Duration::from_secs(2), ..grant("pro-1") });
+    socket.say(json!({ "type": "auth", "token": short })).await;
+    assert_eq!(socket.expect("error").await["data"]["error_code"], "CREDENTIAL_EXPIRED");
+    assert_eq!(socket.closed().await, 4401);
+}
+
+#[tokio::test]
 async fn without_access_validation_everything_else_is_still_checked() {
     let mesh = Mesh::with(gateway::Config { enable_access_validation: false, ..quick() }).await;
     let elsewhere = |credential: &str| {
