@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use action::TenantId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::Tasks;
 use announce::Pending;
@@ -37,6 +37,8 @@ struct Inner {
     keep: std::time::Duration,
     connected: AtomicBool,
     stamps: Stamps,
+    /// Tells of every change of the stamp of keys.
+    keys: watch::Sender<u64>,
     pending: Mutex<Pending>,
     news: Notify,
     told: Notify,
@@ -62,6 +64,7 @@ impl Changes {
             keep,
             connected: AtomicBool::new(false),
             stamps: Stamps::default(),
+            keys: watch::Sender::new(0),
             pending: Mutex::default(),
             news: Notify::new(),
             told: Notify::new(),
@@ -78,6 +81,18 @@ impl Changes {
     /// was read before it was asked for is known to be unchanged while the number is the same.
     pub fn stamp_of(&self, tenant: &TenantId) -> u64 {
         self.inner.stamps.of(tenant)
+    }
+
+    /// Returns what tells of every change of keys and of what their tenants may, for those who hold something open.
+    pub fn watch_keys(&self) -> watch::Receiver<u64> {
+        self.inner.keys.subscribe()
+    }
+
+    fn apply(&self, change: &Change) {
+        self.inner.stamps.apply(change);
+        if !matches!(change, Change::Thing(_)) {
+            self.inner.keys.send_replace(self.stamp_of_keys());
+        }
     }
 
     /// Like [`Changes::stamp_of`], for keys and what their tenants may.

@@ -6,7 +6,7 @@ use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use idempotency::Idempotency;
 use proto::management::v1::Agent;
-use service_kit::{Admission, Caller, Kit, Peers, Resolver, Signer, Tasks};
+use service_kit::{Admission, Caller, Changes, Kit, Peers, Resolver, Signer, Tasks};
 use session::connections::Pace;
 use session::{Connections, Tickets};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ pub(crate) struct Edge(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) resolver: Resolver,
+    pub(crate) changes: Changes,
     pub(crate) admission: Admission,
     pub(crate) peers: Peers,
     pub(crate) quota: quota::Quota,
@@ -66,6 +67,7 @@ impl Edge {
         tasks.spawn(async move { keeper.keep(most, ending).await });
         Self(Arc::new(Inner {
             resolver: kit.resolver.clone(),
+            changes: kit.changes.clone(),
             admission: kit.admission.clone(),
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use moka::future::Cache;
 use prost::Message;
 use proto::management::v1::{Agent, Collection, GetAgentRequest, GetCollectionRequest};
+use telemetry::metric::identity::access;
 use tonic::Status;
 
 use super::AdmissionConfig;
@@ -140,6 +141,7 @@ impl<T: Thing> Access<T> {
         };
         let (thing, version) = known.map_or((None, None), |known| (known.thing, Some(known.version)));
         if let Some((thing, left)) = thing {
+            access(T::KIND, "redis");
             let granted = Granted { thing: Arc::new(thing), stamp, until: asked + left };
             self.kept.insert(key, granted.clone()).await;
             return Ok(Answer { granted: Some(granted), stamp, asked });
@@ -147,6 +149,7 @@ impl<T: Thing> Access<T> {
         match T::ask(&self.peers, identity, id.clone()).await {
             // Management answers for the tenant that asks; what it says is checked all the same.
             Ok(Some(thing)) => {
+                access(T::KIND, "management");
                 let thing = thing.brief();
                 if let (Some(shared), Some(version)) = (&self.shared, version) {
                     shared.put(tenant, T::KIND, id, &thing, version).await;
@@ -160,12 +163,14 @@ impl<T: Thing> Access<T> {
             Err(status) => {
                 tracing::warn!(code = ?status.code(), %tenant, "management does not answer about access");
                 let kept = self.kept.get(&key).await.filter(|kept| kept.stamp == stamp && kept.until > asked);
+                access(T::KIND, if kept.is_some() { "kept" } else { "nobody" });
                 kept.map(|kept| Answer { granted: Some(kept), stamp, asked }).ok_or_else(away)
             }
         }
     }
 
     async fn refuse(&self, key: &Key, stamp: u64, asked: Instant) -> Answer<T> {
+        access(T::KIND, "management");
         self.kept.invalidate(key).await;
         Answer { granted: None, stamp, asked }
     }

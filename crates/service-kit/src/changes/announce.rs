@@ -30,7 +30,7 @@ impl Changes {
     ///
     /// Never fails: while Redis is away the news waits here, and processes that hear nothing ask again soon.
     pub async fn announce(&self, change: Change) {
-        self.inner.stamps.apply(&change);
+        self.apply(&change);
         if self.inner.redis.is_none() {
             return;
         }

@@ -27,6 +27,9 @@ impl Changes {
                 () = ending.cancelled() => return,
             };
             let was_connected = self.inner.connected.swap(false, Ordering::AcqRel);
+            if was_connected {
+                telemetry::metric::identity::changes_connected(-1);
+            }
             match heard {
                 Ok(()) => tracing::warn!("the connection on which changes are heard of has ended"),
                 Err(error) if was_connected => tracing::warn!(%error, "changes are not heard of for now"),
@@ -45,11 +48,11 @@ impl Changes {
         let beats = format!("access:beat:{}", Uuid::new_v4().simple());
         let mut subscriber = redis.subscriber().await?;
         match tokio::time::timeout(SILENCE, subscriber.subscribe(&[CHANNEL, &beats])).await {
-            Ok(subscribed) => subscribed.map_err(broker::Error::from)?,
+            Ok(done) => done.map_err(broker::Error::from)?,
             Err(_) => return Ok(()),
         }
         // Whatever was told before is unknown here.
-        self.inner.stamps.apply(&Change::Everything);
+        self.apply(&Change::Everything);
         let mut messages = subscriber.into_on_message();
         let mut heard = Instant::now();
         let hearing = async {
@@ -58,9 +61,11 @@ impl Changes {
                     Ok(Some(message)) if message.get_channel_name() == beats => {
                         heard = Instant::now();
                         *pause = PAUSE;
-                        self.inner.connected.store(true, Ordering::Release);
+                        if !self.inner.connected.swap(true, Ordering::AcqRel) {
+                            telemetry::metric::identity::changes_connected(1);
+                        }
                     }
-                    Ok(Some(message)) => self.apply(message.get_payload_bytes()),
+                    Ok(Some(message)) => self.apply_message(message.get_payload_bytes()),
                     Ok(None) | Err(_) => return,
                 }
             }
@@ -79,11 +84,11 @@ impl Changes {
         }
     }
 
-    fn apply(&self, message: &[u8]) {
+    fn apply_message(&self, message: &[u8]) {
         let change = std::str::from_utf8(message).ok().and_then(|text| text.parse().ok());
         if change.is_none() {
             tracing::warn!("a change of a kind that is not known here was told; everything counts as changed");
         }
-        self.inner.stamps.apply(&change.unwrap_or(Change::Everything));
+        self.apply(&change.unwrap_or(Change::Everything));
     }
 }

@@ -144,7 +144,7 @@ impl Caller {
     }
 
     /// Returns how long the credential lasts; none while nothing but revoking ends it.
-    pub(super) fn lasts(&self, now: SystemTime) -> Option<Duration> {
+    pub(crate) fn lasts(&self, now: SystemTime) -> Option<Duration> {
         self.expires_at.map(|end| end.duration_since(now).unwrap_or_default())
     }
 

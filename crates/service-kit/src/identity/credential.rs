@@ -69,6 +69,19 @@ impl Resolver {
     /// Returns whom a credential belongs to. Fails with `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED`, `TIER_MISMATCH` for a
     /// token that says something else than its tenant's record, or, when it cannot be checked, `UNAVAILABLE`.
     pub async fn resolve(&self, credential: &str) -> Result<Caller, Failure> {
+        let resolved = self.resolve_uncounted(credential).await;
+        let outcome = match &resolved {
+            Ok(_) => "accepted",
+            Err(failure) if failure.is_transient() => "unavailable",
+            Err(failure) if failure.reason() == &reason::CREDENTIAL_EXPIRED => "expired",
+            Err(_) => "refused",
+        };
+        let kind = if jwt::is_token(credential) { "token" } else { "key" };
+        telemetry::metric::identity::presented(kind, outcome);
+        resolved
+    }
+
+    async fn resolve_uncounted(&self, credential: &str) -> Result<Caller, Failure> {
         if credential.is_empty() || credential.len() > LONGEST {
             return Err(refused());
         }

@@ -95,6 +95,11 @@ fn a_credential_stands_in_one_of_two_headers() {
     for headers in wrong {
         assert_eq!(found(headers), Err("CREDENTIAL_INVALID"), "{headers:?}");
     }
+    let twice = [("authorization", "Bearer a.b.c"), ("authorization", "Bearer a.b.d")];
+    assert_eq!(found(&twice), Err("CREDENTIAL_INVALID"));
+    let mut strange = HeaderMap::new();
+    strange.insert("authorization", http::HeaderValue::from_bytes(b"Bearer a.b.\xff").unwrap());
+    assert_eq!(presented(&strange).unwrap_err().reason(), &reason::CREDENTIAL_INVALID);
 }
 
 #[test]

@@ -223,3 +223,21 @@ async fn a_connection_that_says_nothing_is_not_trusted_for_long() {
     proxy.go_on();
     connected(&other).await;
 }
+
+#[tokio::test]
+async fn changes_are_heard_of_and_accesses_shared_over_the_nodes_of_a_cluster() {
+    let mesh = lasting().await;
+    let cluster = testkit::Cluster::start(3, 0).await;
+    let mut config = mesh.config.clone();
+    config.redis_url = Some(cluster.url());
+    let (one, other) = (Kit::start(config.clone()).await.unwrap(), Kit::start(config).await.unwrap());
+    connected(&one).await;
+    connected(&other).await;
+    assert_eq!((refusal(&one, 1).await, refusal(&other, 1).await, asked(&mesh)), (None, None, 1));
+    mesh.management.inactive.store(true, Ordering::Relaxed);
+    one.changes.announce(of_acme()).await;
+    eventually(SECOND, || async { refusal(&other, 1).await == Some("ACCESS_DENIED") }).await;
+    mesh.management.inactive.store(false, Ordering::Relaxed);
+    other.changes.announce(Change::Everything).await;
+    eventually(SECOND, || async { refusal(&one, 1).await.is_none() }).await;
+}

@@ -18,7 +18,7 @@ pub(crate) struct Management {
     pub(crate) asked: Arc<AtomicU32>,
     /// How often GetTenant was asked.
     pub(crate) tenants: Arc<AtomicU32>,
-    /// Moment at which the key `nbl_short_key` ends.
+    /// Moment at which the keys `nbl_short_key` and `nbl_worker_key` end.
     pub(crate) key_ends: Arc<Mutex<Option<SystemTime>>>,
     /// Answers of ResolveCredential and GetAgent take this long.
     pub(crate) pause: Arc<Mutex<Duration>>,
@@ -81,7 +81,9 @@ impl ManagementService for Management {
         };
         let scopes = scopes.iter().map(ToString::to_string).collect();
         let ends = *self.key_ends.lock().unwrap();
-        let expires_at = ends.filter(|_| credential == "nbl_short_key").map(action::time::to_proto);
+        let expires_at = ends
+            .filter(|_| ["nbl_short_key", "nbl_worker_key"].contains(&credential.as_str()))
+            .map(action::time::to_proto);
         let key_id = "key".to_owned();
         Ok(Response::new(wire::ResolveCredentialResponse { tenant, scopes, key_id, expires_at }))
     }

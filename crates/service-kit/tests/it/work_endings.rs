@@ -111,3 +111,16 @@ async fn a_stream_moves_when_its_proof_is_over_and_loses_nothing() {
     assert_eq!(reason(&worker.end().await.unwrap()), "DRAINING");
     assert_eq!(task(&mesh, &action).await.status(), Status::Completed);
 }
+
+#[tokio::test]
+async fn a_stream_moves_when_the_key_of_its_worker_ends() {
+    let mesh = Mesh::start().await;
+    *mesh.management.key_ends.lock().unwrap() = Some(std::time::SystemTime::now() + ms(700));
+    let action = submit(&mesh).await;
+    let mut worker = Worker::open(&mesh, 1).await;
+    let leased = worker.leased().await;
+    assert!(matches!(worker.next().await.unwrap(), Some(Told::Drain(_))));
+    assert_eq!(worker.settle(&leased, done()).await.result(), SettleResult::Ok);
+    assert_eq!(reason(&worker.end().await.unwrap()), "DRAINING");
+    assert_eq!(task(&mesh, &action).await.status(), Status::Completed);
+}

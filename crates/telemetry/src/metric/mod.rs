@@ -14,6 +14,10 @@
 //! | `rpc_server_call_duration_seconds` | `rpc_method`, `rpc_response_status_code` | [`grpc`] |
 //! | `rpc_client_call_duration_seconds` | `rpc_method`, `rpc_response_status_code` | [`grpc`] |
 //! | `nooble_quota_decisions_total` | `tier`, `outcome` | [`limit`] |
+//! | `nooble_identity_credentials_total` | `credential`, `outcome` | [`identity`] |
+//! | `nooble_identity_accesses_total` | `kind`, `source` | [`identity`] |
+//! | `nooble_identity_key_fetches_total` | `outcome` | [`identity`] |
+//! | `nooble_identity_changes_connected` | | [`identity`] |
 //! | `nooble_session_connections` | `transport` | [`session`] |
 //! | `nooble_session_frames_total` | `kind` | [`session`] |
 //! | `nooble_session_appended_total` | `kind` | [`session`] |
@@ -27,6 +31,7 @@
 
 pub mod grpc;
 pub mod http;
+pub mod identity;
 pub mod limit;
 pub mod model;
 pub mod queue;
@@ -55,6 +60,7 @@ struct Instruments {
     queue: queue::Instruments,
     http: http::Instruments,
     grpc: grpc::Instruments,
+    identity: identity::Instruments,
     limit: limit::Instruments,
     session: session::Instruments,
     model: model::Instruments,
@@ -89,6 +95,7 @@ pub(crate) fn install(provider: &SdkMeterProvider) {
         queue: queue::Instruments::new(&meter),
         http: http::Instruments::new(&meter),
         grpc: grpc::Instruments::new(&meter),
+        identity: identity::Instruments::new(&meter),
         limit: limit::Instruments::new(&meter),
         session: session::Instruments::new(&meter),
         model: model::Instruments::new(&meter),

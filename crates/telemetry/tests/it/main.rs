@@ -125,6 +125,10 @@ fn metrics() {
     metric::grpc::answered("nooble.query.v1.QueryService/Search", "OK", Duration::from_millis(2));
     metric::grpc::called("nooble.query.v1.QueryService/Search", "OK", Duration::from_millis(2));
     metric::limit::decided("free", "admitted");
+    metric::identity::presented("token", "expired");
+    metric::identity::access("agent", "redis");
+    metric::identity::keys_fetched("failed");
+    metric::identity::changes_connected(1);
     metric::session::connections("websocket", 1);
     metric::session::appended("agent_delta");
     metric::session::pushed("agent_delta");
@@ -140,6 +144,10 @@ fn metrics() {
         r#"nooble_queue_script_seconds_count{script="claim"} 1"#,
         "http_server_active_requests 1",
         r#"nooble_quota_decisions_total{outcome="admitted",tier="free"} 1"#,
+        r#"nooble_identity_credentials_total{credential="token",outcome="expired"} 1"#,
+        r#"nooble_identity_accesses_total{kind="agent",source="redis"} 1"#,
+        r#"nooble_identity_key_fetches_total{outcome="failed"} 1"#,
+        "nooble_identity_changes_connected 1",
         r#"nooble_session_connections{transport="websocket"} 1"#,
         "nooble_session_gaps_total 1",
         r#"nooble_models_tokens_total{direction="input",model="m"} 12"#,

@@ -8,6 +8,7 @@ mod acks;
 mod answers;
 mod asks;
 mod close;
+mod doubts;
 pub(crate) mod drain;
 mod errands;
 mod follow;

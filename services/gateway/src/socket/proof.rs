@@ -1,6 +1,7 @@
 //! What proves who is on a socket, and the one who was proved.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use action::{TenantId, Tier};
 use fault::{Failure, reason};
@@ -31,12 +32,26 @@ impl Proof {
     pub(crate) async fn caller(&self, edge: &Edge) -> Result<Caller, Failure> {
         match self {
             Self::Credential(credential) => edge.resolve(credential).await,
+            Self::Ticket { caller, .. } if caller.expires_at.is_some_and(|end| end <= SystemTime::now()) => {
+                Err(Failure::new(&reason::CREDENTIAL_EXPIRED, "the credential behind the ticket has expired"))
+            }
             Self::Ticket { caller, until } if Instant::now() < *until => Ok(Caller::clone(caller)),
             Self::Ticket { .. } => {
                 let text = "the ticket's time is over; send an `auth` frame, or come back with another one";
                 Err(Failure::new(&reason::CREDENTIAL_INVALID, text))
             }
         }
+    }
+}
+
+impl Proof {
+    /// Returns when it is to be proved again at the latest.
+    pub(super) fn ends(&self, caller: &Caller) -> Option<SystemTime> {
+        let believed = match self {
+            Self::Credential(_) => None,
+            Self::Ticket { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(Instant::now())),
+        };
+        [believed, caller.expires_at].into_iter().flatten().min()
     }
 }
 

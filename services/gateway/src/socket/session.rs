@@ -2,7 +2,7 @@
 
 mod heard;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use action::TaskId;
 use axum::extract::ws::{Message, WebSocket};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
 use super::close::Close;
+use super::doubts::Doubts;
 use super::drain::Place;
 use super::errands::Errands;
 use super::frames::{self, Envelope, ProtocolError};
@@ -73,6 +74,8 @@ struct Session {
     subscriptions: Subscriptions,
     connection_id: String,
     greeted: bool,
+    /// Whether another credential has come whose end is not known yet.
+    renewed: bool,
 }
 
 /// What came of something that the client asked for.
@@ -83,6 +86,9 @@ enum Outcome {
     Granted(Granted, Option<String>),
 }
 
+/// A credential that is being proved again; tells until when it lasts.
+type Proving = BoxFuture<'static, Result<Option<SystemTime>, Failure>>;
+
 /// What is due on a socket.
 enum Due {
     Push(Option<Push>),
@@ -92,7 +98,8 @@ enum Due {
     Acknowledge,
     Ping,
     NoPong,
-    Proved(Result<(), Failure>),
+    Doubt,
+    Proved(Result<Option<SystemTime>, Failure>),
     Unattached,
     Draining,
 }
@@ -119,6 +126,7 @@ impl Session {
             subscriptions: Subscriptions::new(),
             connection_id,
             greeted: false,
+            renewed: false,
         }
     }
 
@@ -127,7 +135,8 @@ impl Session {
         let edge = self.principal.edge.clone();
         let mut pings = pings(edge.config.ping_interval);
         let mut pong_until: Option<Instant> = None;
-        let mut proving: Option<BoxFuture<'static, Result<(), Failure>>> = None;
+        let mut proving: Option<Proving> = None;
+        let mut doubts = Doubts::new(edge.changes.watch_keys());
         let attach_until = Instant::now() + ATTACH;
         let mut farewell = Box::pin(edge.sockets.farewell());
         loop {
@@ -141,6 +150,7 @@ impl Session {
                 Some(()) = telling => Due::Acknowledge,
                 _ = pings.tick() => Due::Ping,
                 Some(()) = pong => Due::NoPong,
+                () = doubts.arise() => Due::Doubt,
                 Some(proved) = OptionFuture::from(proving.as_mut()) => Due::Proved(proved),
                 () = tokio::time::sleep_until(attach_until), if !self.greeted => Due::Unattached,
                 () = &mut farewell => Due::Draining,
@@ -166,8 +176,14 @@ impl Session {
                     line.ping().await
                 }
                 Due::NoPong => Err(Close::NoPong),
+                Due::Doubt => {
+                    // One that is under way may have begun before the reason to doubt.
+                    proving = Some(self.prove_again());
+                    Ok(())
+                }
                 Due::Proved(proved) => {
                     proving = None;
+                    doubts.proved(proved.as_ref().ok().copied().flatten());
                     self.still_proved(line, proved).await
                 }
                 Due::Unattached => self.unattached(line).await,
@@ -176,16 +192,23 @@ impl Session {
             if let Err(close) = done {
                 return close;
             }
+            if std::mem::take(&mut self.renewed) {
+                doubts.at_once();
+            }
         }
     }
 
     /// A key may be revoked while its socket is open.
-    fn prove_again(&self) -> BoxFuture<'static, Result<(), Failure>> {
+    fn prove_again(&self) -> Proving {
         let principal = self.principal.clone();
-        Box::pin(async move { principal.prove().await.map(|_| ()) })
+        Box::pin(async move { principal.prove().await.map(|caller| principal.proof.ends(&caller)) })
     }
 
-    async fn still_proved(&mut self, line: &mut Line, proved: Result<(), Failure>) -> Result<(), Close> {
+    async fn still_proved(
+        &mut self,
+        line: &mut Line,
+        proved: Result<Option<SystemTime>, Failure>,
+    ) -> Result<(), Close> {
         let Err(failure) = proved else { return Ok(()) };
         if failure.is_transient() {
             return Ok(());

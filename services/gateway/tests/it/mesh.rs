@@ -9,7 +9,7 @@ use proto::ingestion::v1::ingestion_service_server::IngestionServiceServer;
 use proto::management::v1::management_service_server::ManagementServiceServer;
 use proto::orchestrator::v1::orchestrator_service_server::OrchestratorServiceServer;
 use service_kit::identity::{JwtConfig, ResolverConfig};
-use service_kit::{AdmissionConfig, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
+use service_kit::{AdmissionConfig, Changes, Host, HostConfig, Kit, KitConfig, PeersConfig, Secret, Service};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ use crate::fakes::{Ingestion, Management, Orchestrator};
 
 pub(crate) struct Mesh {
     pub(crate) redis: testkit::Redis,
+    /// Tells every process of the mesh what has changed.
+    pub(crate) changes: Changes,
     pub(crate) management: Management,
     pub(crate) ingestion: Ingestion,
     pub(crate) orchestrator: Orchestrator,
@@ -103,9 +105,11 @@ impl Mesh {
         let mut kit = kits.pop().unwrap();
         change_kit(&mut kit, &at[1..]);
         let (http, stop, served) = serve(config, kit).await;
+        let changes = kits[0].changes.clone();
         let (kit, config) = (kits.swap_remove(1), last.unwrap());
         Self {
             redis,
+            changes,
             management,
             ingestion,
             orchestrator,

@@ -165,6 +165,21 @@ async fn a_client_that_does_not_answer_pings_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_revoked_closes_its_socket_as_soon_as_that_is_told() {
+    let mesh = Mesh::with(gateway::Config { ping_interval: Duration::from_mins(1), ..quick() }).await;
+    eventually(Duration::from_secs(10), || async { mesh.changes.connected() }).await;
+    let (mut revoked, mut other) = (Socket::open(&mesh, "pro-1", "").await, Socket::open(&mesh, "other-1", "").await);
+    revoked.expect("connection_ack").await;
+    other.expect("connection_ack").await;
+    mesh.management.revoked.lock().unwrap().insert("nbl_pro-1_key".to_owned());
+    mesh.changes.announce(service_kit::Change::Key).await;
+    assert_eq!(revoked.expect("error").await["data"]["error_code"], "CREDENTIAL_INVALID");
+    assert_eq!(revoked.closed().await, 4401);
+    other.say(json!({ "type": "ping" })).await;
+    other.expect("pong").await;
+}
+
+#[tokio::test]
 async fn a_key_that_is_revoked_closes_its_socket() {
     let mesh = Mesh::with(gateway::Config { ping_interval: ms(100), ..quick() }).await;
     let mut socket = Socket::open(&mesh, "pro-1", "").await;

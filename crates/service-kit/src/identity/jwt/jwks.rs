@@ -159,11 +159,15 @@ impl Jwks {
         match self.fetch().await {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "keys of the issuer fetched");
+                telemetry::metric::identity::keys_fetched("fetched");
                 let mut state = self.state();
                 state.keys = keys;
                 state.fetched = Some(Instant::now());
             }
-            Err(trouble) => tracing::warn!(%trouble, "the keys of JWT_JWKS_URL cannot be fetched"),
+            Err(trouble) => {
+                tracing::warn!(%trouble, "the keys of JWT_JWKS_URL cannot be fetched");
+                telemetry::metric::identity::keys_fetched("failed");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use action::Domain;
 use proto::queue::v1 as wire;
@@ -72,7 +72,10 @@ impl Desks {
         let pace = Pace {
             silence: shared.silence,
             grace: shared.grace,
-            proof: caller.is_outside().then_some(shared.proof),
+            // A credential that ends before the proof does takes the stream along.
+            proof: caller
+                .is_outside()
+                .then(|| caller.lasts(SystemTime::now()).unwrap_or(shared.proof).min(shared.proof)),
             closing: shared.closing.clone(),
         };
         let desks = self.clone();

@@ -145,6 +145,7 @@ impl Session {
         match Box::pin(principal.prove()).await {
             Ok(_) => {
                 self.principal = principal;
+                self.renewed = true;
                 Ok(())
             }
             Err(failure) => {

@@ -147,3 +147,20 @@ async fn every_claim_that_is_required_is_missed_and_every_wrong_one_is_named() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_token_is_refused_with_any_bit_flipped_and_at_any_other_length() {
+    let good = good();
+    for at in 0..good.len() {
+        assert!(check(&good[..at]).await.is_err(), "cut at {at}");
+        for bit in 0..7 {
+            let mut bytes = good.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            let flipped = String::from_utf8(bytes).unwrap();
+            assert!(check(&flipped).await.is_err(), "bit {bit} of {at}: {flipped}");
+        }
+    }
+    for more in ["A", "=", ".", " ", "\0", "AAAA"] {
+        assert!(check(&format!("{good}{more}")).await.is_err(), "{more:?} behind");
+    }
+}
