@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -27,6 +28,7 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Nooble {
     child: Child,
+    said: Arc<Mutex<String>>,
     /// Where it listens.
     pub ready: Ready,
 }
@@ -72,7 +74,8 @@ impl Nooble {
         command.envs(settings.iter().copied());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let errors = beside(tail(child.stderr.take().expect("standard error is a pipe")));
+        let said = Arc::new(Mutex::new(String::new()));
+        let errors = beside(tail(child.stderr.take().expect("standard error is a pipe"), Arc::clone(&said)));
         let mut lines = BufReader::new(stdout).lines();
         let waiting = async {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -88,9 +91,19 @@ impl Nooble {
             panic!("nooble {arguments:?} did not get ready; it said:\n{}", errors.await.unwrap_or_default());
         };
         // What it says later must be read, or it would stop when the pipe is full.
-        beside(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let listening = Arc::clone(&said);
+        beside(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                note(&listening, &line);
+            }
+        });
         let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-        Self { child, ready: Ready { http: text("http"), grpc: text("grpc"), admin: text("admin") } }
+        Self { child, said, ready: Ready { http: text("http"), grpc: text("grpc"), admin: text("admin") } }
+    }
+
+    /// Returns everything that the process has said so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the process at once, as `kill -9` does.
@@ -126,19 +139,26 @@ fn beside<F: Future<Output: Send + 'static> + Send + 'static>(work: F) -> tokio:
 }
 
 /// Reads to the end and keeps the last lines. `NOOBLE_E2E_LOG=1` shows all of them.
-async fn tail(source: impl AsyncRead + Unpin) -> String {
+async fn tail(source: impl AsyncRead + Unpin, said: Arc<Mutex<String>>) -> String {
     let mut kept = std::collections::VecDeque::new();
     let mut lines = BufReader::new(source).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if std::env::var_os("NOOBLE_E2E_LOG").is_some() {
             show(&line);
         }
+        note(&said, &line);
         kept.push_back(line);
         if kept.len() > 40 {
             kept.pop_front();
         }
     }
     kept.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+fn note(said: &Mutex<String>, line: &str) {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.push_str(line);
+    said.push('\n');
 }
 
 #[expect(clippy::print_stderr, reason = "asked for by whoever runs the test")]

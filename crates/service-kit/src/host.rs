@@ -11,6 +11,7 @@ mod trace;
 use std::future::Future;
 use std::net::SocketAddr;
 
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
 pub(crate) use config::{DEFAULT_PORT, WORKERS_SHARE, read_grace};
@@ -45,6 +46,16 @@ pub struct Host {
     grpc: TcpListener,
     admin: Option<TcpListener>,
     services: Vec<Service>,
+    front: Front,
+}
+
+/// What stands in front of the façades and ends before they do.
+struct Front(BoxFuture<'static, ()>);
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Front")
+    }
 }
 
 impl Host {
@@ -57,7 +68,10 @@ impl Host {
             None => None,
         };
         match grpc {
-            Some(grpc) if problems.is_empty() => Ok(Self { config, grpc, admin, services: Vec::new() }),
+            Some(grpc) if problems.is_empty() => {
+                let front = Front(Box::pin(std::future::ready(())));
+                Ok(Self { config, grpc, admin, services: Vec::new(), front })
+            }
             _ => Err(Error::Bind(problems)),
         }
     }
@@ -79,8 +93,16 @@ impl Host {
         self
     }
 
-    /// Serves and works until `shutdown` comes, then drains: not ready; workers stop claiming and end; connections are told
-    /// to go away and calls end; what is left after the grace is cut off.
+    /// Says what must have ended before the façades do, e.g. an edge in this process that calls them. It is given the same
+    /// part of the grace as workers.
+    #[must_use]
+    pub fn behind(mut self, front: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.front = Front(Box::pin(front));
+        self
+    }
+
+    /// Serves and works until `shutdown` comes, then drains: not ready; workers stop claiming and end, and what stands in
+    /// front; connections are told to go away and calls end; what is left after the grace is cut off.
     ///
     /// Fails when it cannot start, or when something ended that must not; it has drained then as well.
     pub async fn until(self, kit: &Kit, shutdown: impl Future<Output = ()>) -> Result<(), Error> {

@@ -23,7 +23,17 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let future = self.tracker.track_future(future.in_current_span());
+        self.spawn_apart(future.in_current_span())
+    }
+
+    /// Like [`Tasks::spawn`], outside of any span: for what a call happens to begin and outlives it, whose span would otherwise
+    /// never end.
+    pub fn spawn_apart<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let future = self.tracker.track_future(future);
         #[expect(clippy::disallowed_methods, reason = "the tracker waits for it")]
         tokio::spawn(future)
     }

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
@@ -15,6 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Managed;
 use crate::roles::{Configs, Role};
 use crate::settings::{self, Process};
+
+/// What comes after the grace: telemetry is sent, and a Redis of our own writes everything down.
+const AFTER_GRACE: Duration = Duration::from_secs(6);
+/// Exit code of a process that did not end by itself in time.
+const EXIT_STUCK: i32 = 70;
+/// Parts of the grace that the edge has at most, before and after it takes no more connections.
+const EDGE_DELAY_SHARE: f32 = 0.25;
+const EDGE_SHARE: f32 = 0.6;
 
 /// Addresses of a process; those that are absent come from the settings.
 #[derive(clap::Args, Clone, Debug)]
@@ -66,6 +75,7 @@ struct Prepared {
     kit: KitConfig,
     configs: Configs,
     gateway: Option<(gateway::Config, TcpListener)>,
+    grace: Duration,
     host: Host,
     listening: Listening,
 }
@@ -95,7 +105,8 @@ where
         host = host.serve(if works { service } else { service.without_workers() });
     }
     let listening = prepared.listening;
-    let ended = serve(&kit, host, prepared.gateway, on_start(kit.clone(), listening.clone()), listening).await;
+    let ended =
+        serve(&kit, host, prepared.grace, prepared.gateway, on_start(kit.clone(), listening.clone()), listening).await;
     drop(kit);
     if let Some(managed) = managed {
         managed.stop();
@@ -104,22 +115,24 @@ where
     ended
 }
 
-/// Runs the edge, the host, the signals and the start-up work side by side; the edge ends first.
+/// Runs the edge, the host, the signals and the start-up work side by side; the edge ends before the façades.
 async fn serve(
     kit: &Kit,
     host: Host,
+    grace: Duration,
     gateway: Option<(gateway::Config, TcpListener)>,
     on_start: impl Future<Output = Result<()>>,
     listening: Listening,
 ) -> Result<()> {
-    let (stop, stop_host) = (CancellationToken::new(), CancellationToken::new());
+    let (stop, edge_ended) = (CancellationToken::new(), CancellationToken::new());
     let signals = async {
-        let ended = tokio::select! { ended = terminated() => ended, () = stop.cancelled() => Ok(()) };
+        let ended = tokio::select! { ended = terminated(grace) => ended, () = stop.cancelled() => Ok(()) };
         stop.cancel();
         ended
     };
     let hosting = async {
-        let ended = host.until(kit, stop_host.cancelled()).await;
+        // The façades outlive the edge, whose last requests call them; everything else begins to end with the signal.
+        let ended = host.behind(edge_ended.clone().cancelled_owned()).until(kit, stop.cancelled()).await;
         stop.cancel();
         ended.map_err(anyhow::Error::from)
     };
@@ -131,7 +144,7 @@ async fn serve(
             None => stop.cancelled().map(Ok).await,
         };
         stop.cancel();
-        stop_host.cancel();
+        edge_ended.cancel();
         ended
     };
     let starting = async {
@@ -154,11 +167,25 @@ async fn serve(
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn terminated() -> Result<()> {
+async fn terminated(grace: Duration) -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     tracing::info!("shutting down");
+    watch_the_end(grace);
     Ok(())
+}
+
+/// Ends the process when it has not ended by itself in time: a thread that computes, or a disk that hangs, waits for nobody.
+#[expect(clippy::print_stderr, reason = "the log may be what hangs")]
+fn watch_the_end(grace: Duration) {
+    let watching = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
+        std::thread::sleep(grace + AFTER_GRACE);
+        eprintln!("nooble: did not end within its grace");
+        std::process::exit(EXIT_STUCK);
+    });
+    if let Err(error) = watching {
+        tracing::warn!(%error, "nobody watches that the process ends in time");
+    }
 }
 
 /// Tells whoever started the process that everything answers, and where.
@@ -188,7 +215,9 @@ async fn prepare(plan: Plan) -> Result<Prepared> {
     let http = plan.addresses.http.unwrap_or(process.http);
     let configs = Configs::read(&mut settings, &plan.roles);
     let with_edge = plan.roles.contains(&Role::Gateway) && plan.part.serves();
-    let gateway = Some(gateway::Config::read(&mut settings)).filter(|_| with_edge);
+    let grace = host.grace;
+    let gateway = within(gateway::Config::read(&mut settings), grace);
+    let gateway = Some(gateway).filter(|_| with_edge);
     secrets(&mut settings, &mut kit, plan.whole);
     let host = Host::bind(host).await.map_err(|error| settings.reject("addresses", error.to_string())).ok();
     let listener = match &gateway {
@@ -205,7 +234,14 @@ async fn prepare(plan: Plan) -> Result<Prepared> {
     if plan.whole {
         kit.peers = PeersConfig::all_at(listening.grpc);
     }
-    Ok(Prepared { process, kit, configs, gateway: gateway.zip(listener), host, listening })
+    Ok(Prepared { process, kit, configs, gateway: gateway.zip(listener), grace, host, listening })
+}
+
+/// Keeps the times of the edge within the grace of the process.
+fn within(edge: gateway::Config, grace: Duration) -> gateway::Config {
+    let drain_delay = edge.drain_delay.min(grace.mul_f32(EDGE_DELAY_SHARE));
+    let drain_grace = edge.drain_grace.min(grace.mul_f32(EDGE_SHARE).saturating_sub(drain_delay));
+    gateway::Config { drain_delay, drain_grace, ..edge }
 }
 
 async fn listen(settings: &mut Settings, address: SocketAddr) -> Option<TcpListener> {

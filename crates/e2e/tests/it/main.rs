@@ -4,7 +4,10 @@ mod answers;
 mod bad_input;
 mod contract;
 mod crash;
+mod drain;
+mod mesh_tls;
 mod provider;
+mod secrets;
 mod start;
 mod tenants;
 mod trace;
@@ -29,4 +32,11 @@ fn model() -> (&'static str, String) {
     let dir = root.join(".tools/models/all-minilm-l6-v2");
     assert!(dir.join("model.safetensors").exists(), "the local model is missing: `make setup` fetches it");
     ("EMBEDDING_MODEL_DIR", dir.canonicalize().expect("the folder is there").to_string_lossy().into_owned())
+}
+
+/// Returns a plain connection to a gRPC port.
+fn channel(address: &str) -> tonic::transport::Channel {
+    let endpoint =
+        tonic::transport::Endpoint::try_from(format!("http://{address}")).expect("an address is an authority");
+    endpoint.connect_lazy()
 }

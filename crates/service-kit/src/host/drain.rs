@@ -21,10 +21,15 @@ pub(super) async fn run(mut running: Running, kit: &Kit) {
     kit.health.drain().await;
 
     running.signals.claiming.cancel();
-    let workers = join_all(&mut running.workers);
-    if timeout_at(begun + grace.mul_f32(WORKERS_SHARE), workers).await.is_err() {
+    let workers_end = begun + grace.mul_f32(WORKERS_SHARE);
+    let workers = timeout_at(workers_end, join_all(&mut running.workers));
+    let (workers, front) = tokio::join!(workers, timeout_at(workers_end, &mut running.front.0));
+    if workers.is_err() {
         tracing::warn!("workers did not end in time; their leases expire and others go on");
         running.workers.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    if front.is_err() {
+        tracing::warn!("the edge did not end in time; its calls are cut off");
     }
 
     running.signals.accepting.cancel();

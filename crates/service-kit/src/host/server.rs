@@ -18,7 +18,7 @@ use tower::ServiceBuilder;
 use super::panic::PanicLayer;
 use super::shed::ShedLayer;
 use super::trace::TraceLayer;
-use super::{Error, Host, HostConfig, Part, server_reflection};
+use super::{Error, Front, Host, HostConfig, Part, server_reflection};
 use crate::around::Layered;
 use crate::deadline::{DeadlineLayer, Ending};
 use crate::identity::IdentityLayer;
@@ -40,6 +40,7 @@ pub(super) struct Running {
     pub(super) grpc: JoinHandle<()>,
     pub(super) workers: Vec<JoinHandle<()>>,
     pub(super) signals: Signals,
+    pub(super) front: Front,
     broken: mpsc::Receiver<Error>,
 }
 
@@ -65,7 +66,7 @@ impl Running {
 
 /// Starts everything on the addresses that were bound.
 pub(super) fn start(host: Host, kit: &Kit) -> Result<Running, Error> {
-    let Host { config, grpc, admin, services } = host;
+    let Host { config, grpc, admin, services, front } = host;
     let Assembly { routes, workers, domains } = assemble(services, config.part, kit)?;
     let signals = Signals::default();
     let (report, broken) = mpsc::channel(1);
@@ -77,7 +78,7 @@ pub(super) fn start(host: Host, kit: &Kit) -> Result<Running, Error> {
     if let Some(listener) = admin {
         kit.tasks.spawn(admin::serve(listener, kit.clone(), domains, signals.telling.clone()));
     }
-    Ok(Running { config, grpc, workers, signals, broken })
+    Ok(Running { config, grpc, workers, signals, front, broken })
 }
 
 /// What the services come to when they are put together.

@@ -136,13 +136,13 @@ impl Shared {
             self.run(endpoint);
         }
         if !self.resolved.load(Ordering::Acquire) {
-            self.tasks.spawn(Arc::clone(self).follow_names());
+            self.tasks.spawn_apart(Arc::clone(self).follow_names());
         }
     }
 
     fn run(&self, endpoint: &Arc<Endpoint>) {
         let running = Arc::clone(endpoint).run(self.reach.tls.clone(), self.changes.clone(), self.ending.clone());
-        self.tasks.spawn(running);
+        self.tasks.spawn_apart(running);
     }
 
     /// Waits until a process takes a call.

@@ -38,6 +38,8 @@ const ERRORS: usize = 50;
 /// A client that vanished without a word is noticed by its silence.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
+/// A client that takes nothing of its answer for so long is given up.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// What a client that speaks HTTP/2 without TLS says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -108,7 +110,7 @@ where
     let clock = Clock::start(terms.patience, is_h2);
     let (answering, router, proxies) = (clock.clone(), terms.router, terms.proxies);
     let service = service_fn(move |request| answer(router.clone(), proxies.clone(), peer, answering.clone(), request));
-    let io = TokioIo::new(Heard::new(stream, clock.clone()));
+    let io = TokioIo::new(Heard::new(stream, clock.clone(), TAKEN_WITHIN));
     if is_h2 {
         let mut serving = pin!(h2().serve_connection(io, service));
         let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();

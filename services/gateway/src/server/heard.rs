@@ -1,10 +1,12 @@
-//! A byte stream that tells a clock when bytes come.
+//! A byte stream that tells a clock when bytes come, and fails when its reader takes nothing for too long.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use super::clock::Clock;
 
@@ -13,11 +15,27 @@ use super::clock::Clock;
 pub(super) struct Heard<S> {
     stream: S,
     clock: Clock,
+    patience: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Heard<S> {
-    pub(super) fn new(stream: S, clock: Clock) -> Self {
-        Self { stream, clock }
+    /// Takes a stream, its clock, and the time in which its reader must take something of what is written.
+    pub(super) fn new(stream: S, clock: Clock, patience: Duration) -> Self {
+        Self { stream, clock, patience, stalled: None }
+    }
+
+    /// Passes on what a write came to, unless it has waited too long.
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing is read")))
     }
 }
 
@@ -34,11 +52,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bounded(cx, wrote)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let wrote = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(cx, wrote)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -50,7 +70,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.bounded(cx, wrote)
     }
 
     fn is_write_vectored(&self) -> bool {

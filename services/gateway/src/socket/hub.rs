@@ -53,7 +53,7 @@ impl Hub {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         while links.len() <= number {
             let (sender, receiver) = mpsc::channel(COMMANDS);
-            self.tasks.spawn(Link::new(self.orchestrators.clone(), links.len(), receiver).run());
+            self.tasks.spawn_apart(Link::new(self.orchestrators.clone(), links.len(), receiver).run());
             links.push(sender);
         }
         links[number].clone()

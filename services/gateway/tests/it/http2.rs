@@ -75,6 +75,7 @@ async fn both_versions_are_spoken_and_the_answers_are_the_same() {
 #[tokio::test]
 async fn without_being_asked_for_it_is_not_spoken() {
     let mesh = Mesh::start().await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let h2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     assert!(h2.get(format!("http://{}/health", mesh.http)).send().await.is_err());
 }
