@@ -229,7 +229,7 @@ impl Kit {
             tls.follow(&tasks);
         }
         let reach = Reach { tls: mesh_tls.clone(), ..Reach::default() };
-        let peers = Peers::reaching(&config.service, signer.clone(), &config.peers, reach);
+        let peers = Peers::reaching(&config.service, signer.clone(), &config.peers, &reach);
         Ok(Self {
             admission: Admission::new(quota.clone(), &peers, &config.admission),
             resolver: Resolver::new(peers.clone(), &config.resolver),

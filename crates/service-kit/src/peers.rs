@@ -93,11 +93,11 @@ macro_rules! clients {
 impl Peers {
     /// Takes the name of the service that calls, the key of the mesh and the addresses. Needs a Tokio runtime.
     pub fn new(service: &str, signer: Signer, config: &PeersConfig) -> Self {
-        Self::reaching(service, signer, config, Reach::default())
+        Self::reaching(service, signer, config, &Reach::default())
     }
 
     /// Like [`Peers::new`], with other ways to reach processes.
-    pub fn reaching(service: &str, signer: Signer, config: &PeersConfig, reach: Reach) -> Self {
+    pub fn reaching(service: &str, signer: Signer, config: &PeersConfig, reach: &Reach) -> Self {
         let pool = |uri: &Uri| Pool::new(std::slice::from_ref(uri), reach.clone());
         let shared = Shared {
             service: service.to_owned(),

@@ -88,7 +88,12 @@ impl Server {
             router: router(edge.clone()),
             tls,
             h2c: config.h2c,
-            patience: Patience { head: config.header_timeout, idle: config.idle_timeout },
+            patience: Patience {
+                head: config.header_timeout,
+                idle: config.idle_timeout,
+                // A socket says first that its client is slow.
+                write: 3 * config.write_timeout,
+            },
             proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
             ending: connections.ending(),
         };

@@ -106,7 +106,7 @@ async fn a_start_that_fails_says_why_without_what_is_secret() {
         let output = command.output().await.expect("it ran");
         let mut command = Nooble::command(&[&place[..], &ports[..]].concat());
         let run = command.env("REDIS_URL", &url).env("LOG_LEVEL", "debug").env(WORDS.0, WORDS.1).output();
-        let started = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it ends").expect("it ran");
+        let started = tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").expect("it ran");
         for output in [output, started] {
             let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
             assert!(!output.status.success() && !said.is_empty(), "{url}: {said}");

@@ -223,8 +223,9 @@ impl Shared {
                 endpoint
             }));
         }
-        let gone: Vec<_> = before.iter().filter(|known| !now.iter().any(|still| Arc::ptr_eq(still, known))).collect();
-        *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = now.clone();
+        let gone = before.into_iter().filter(|known| !now.iter().any(|still| Arc::ptr_eq(still, known)));
+        let gone: Vec<_> = gone.collect();
+        *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = now;
         for endpoint in gone {
             tracing::debug!(address = %endpoint.address, "peer disappeared");
             endpoint.leave();

@@ -93,8 +93,8 @@ impl<T: Send + Sync + 'static> Kept<T> {
         make: impl Fn(&[Vec<u8>]) -> Result<Made<T>, TlsError> + Send + Sync + 'static,
     ) -> Result<Self, TlsError> {
         let contents = read(&paths)?;
-        let made = make(&contents)?;
-        let (current, seen) = (RwLock::new(Arc::new(made)), Mutex::new(digest(&contents)));
+        let current = RwLock::new(Arc::new(make(&contents)?));
+        let seen = Mutex::new(digest(&contents));
         Ok(Self { name, paths, make: Box::new(make), current, seen })
     }
 

@@ -80,7 +80,7 @@ impl Names {
         let config = PeersConfig { embedding: "http://embedding.mesh:1".parse().unwrap(), ..nowhere() };
         let signer = Signer::new(&Secret::new("the key of the mesh"));
         let reach = Reach { resolver: Arc::new(self.clone()), resolve_every: ms(50), tls: None };
-        let peers = Peers::reaching("test", signer, &config, reach);
+        let peers = Peers::reaching("test", signer, &config, &reach);
         peers.embedding(Identity::service())
     }
 }

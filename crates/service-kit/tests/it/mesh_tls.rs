@@ -32,7 +32,7 @@ async fn mesh(tls: MeshTlsConfig) -> Mesh {
 /// Calls as a process of the mesh with other certificates would.
 async fn call(mesh: &Mesh, tls: Option<&MeshTlsConfig>) -> Result<(), Code> {
     let reach = Reach { tls: tls.map(|tls| MeshTls::open(tls).unwrap()), ..Reach::default() };
-    let peers = Peers::reaching("other", mesh.kit.signer.clone(), &PeersConfig::all_at(mesh.grpc), reach);
+    let peers = Peers::reaching("other", mesh.kit.signer.clone(), &PeersConfig::all_at(mesh.grpc), &reach);
     let mut request = tonic::Request::new(ResolveCredentialRequest { credential: "nbl_tenant_key".to_owned() });
     request.set_timeout(Duration::from_secs(5));
     peers.management(Identity::service()).resolve_credential(request).await.map(drop).map_err(|status| status.code())

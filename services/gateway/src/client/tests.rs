@@ -2,6 +2,9 @@ use http::HeaderValue;
 
 use super::*;
 
+type Lines = [(&'static str, &'static str)];
+type Case = (&'static str, &'static Lines, &'static str, bool);
+
 fn seen(peer: &str, header: ForwardedHeader, lines: &[(&'static str, &str)]) -> (String, bool) {
     let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].iter().map(|network| network.parse().unwrap()).collect();
     let proxies = Proxies::new(&trusted, header);
@@ -17,7 +20,7 @@ fn seen(peer: &str, header: ForwardedHeader, lines: &[(&'static str, &str)]) -> 
 #[test]
 fn only_a_trusted_proxy_says_for_whom_it_asks() {
     use ForwardedHeader::XForwardedFor as X;
-    let cases: &[(&str, &[(&'static str, &str)], &str, bool)] = &[
+    let cases: &[Case] = &[
         ("1.2.3.4", &[], "1.2.3.4", false),
         // Somebody who only says so.
         ("1.2.3.4", &[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "https")], "1.2.3.4", false),
@@ -47,7 +50,7 @@ fn only_a_trusted_proxy_says_for_whom_it_asks() {
 #[test]
 fn the_standard_header_is_read_where_it_is_chosen() {
     use ForwardedHeader::Forwarded as F;
-    let cases: &[(&[(&'static str, &str)], &str, bool)] = &[
+    let cases: &[(&Lines, &str, bool)] = &[
         (&[("forwarded", "for=9.9.9.9;proto=https;by=10.0.0.1")], "9.9.9.9", true),
         (&[("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:4711\";Proto=http")], "2001:db8::1", false),
         (&[("forwarded", "for=6.6.6.6, for=_hidden")], "10.0.0.1", false),

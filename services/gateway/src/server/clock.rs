@@ -17,6 +17,8 @@ pub(super) struct Patience {
     pub(super) head: Duration,
     /// Between requests.
     pub(super) idle: Duration,
+    /// For something of what is written to be taken.
+    pub(super) write: Duration,
 }
 
 /// Knows until when a connection may go on as it does. Clones are of one connection.

@@ -38,8 +38,6 @@ const ERRORS: usize = 50;
 /// A client that vanished without a word is noticed by its silence.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
-/// A client that takes nothing of its answer for so long is given up.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// What a client that speaks HTTP/2 without TLS says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -74,20 +72,16 @@ pub(super) async fn serve(stream: TcpStream, address: SocketAddr, terms: Terms) 
     let patience = terms.patience.head;
     let is_secure = terms.tls.is_some();
     let peer = Peer { address, is_secure };
-    match terms.tls.clone() {
-        Some(tls) => {
-            let shaken = tokio::time::timeout(patience, tls.accept(stream)).await;
-            let (stream, is_h2) = shaken.map_err(|_| Ended::Handshake)??;
-            speak(stream, is_h2, peer, terms).await
-        }
-        None => {
-            let is_h2 = terms.h2c && {
-                let told = tokio::time::timeout(patience, says_h2(&stream)).await;
-                told.map_err(|_| Ended::Late)??
-            };
-            speak(stream, is_h2, peer, terms).await
-        }
+    if let Some(tls) = terms.tls.clone() {
+        let shaken = tokio::time::timeout(patience, tls.accept(stream)).await;
+        let (stream, is_h2) = shaken.map_err(|_| Ended::Handshake)??;
+        return speak(stream, is_h2, peer, terms).await;
     }
+    let is_h2 = terms.h2c && {
+        let told = tokio::time::timeout(patience, says_h2(&stream)).await;
+        told.map_err(|_| Ended::Late)??
+    };
+    speak(stream, is_h2, peer, terms).await
 }
 
 /// Tells whether a client begins with HTTP/2. What it said stays to be read.
@@ -110,7 +104,7 @@ where
     let clock = Clock::start(terms.patience, is_h2);
     let (answering, router, proxies) = (clock.clone(), terms.router, terms.proxies);
     let service = service_fn(move |request| answer(router.clone(), proxies.clone(), peer, answering.clone(), request));
-    let io = TokioIo::new(Heard::new(stream, clock.clone(), TAKEN_WITHIN));
+    let io = TokioIo::new(Heard::new(stream, clock.clone(), terms.patience.write));
     if is_h2 {
         let mut serving = pin!(h2().serve_connection(io, service));
         let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();

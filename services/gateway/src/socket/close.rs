@@ -2,6 +2,9 @@
 
 use axum::extract::ws::{CloseFrame, Message};
 
+/// Most milliseconds until a client shall come back whose process ends.
+const LATEST_RETURN: u32 = 2000;
+
 /// Reasons to close, with the code that the client sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Close {
@@ -68,8 +71,13 @@ impl Close {
         }
     }
 
-    /// Returns the close frame.
+    /// Returns the close frame. Who is sent elsewhere is told after which time to come, each after another one.
     pub(crate) fn message(self) -> Message {
-        Message::Close(Some(CloseFrame { code: self.code(), reason: self.reason().into() }))
+        let reason = self.reason();
+        let reason = match self {
+            Self::Draining => format!("{reason} retry_after_ms={}", rand::random_range(0..=LATEST_RETURN)).into(),
+            _ => reason.into(),
+        };
+        Message::Close(Some(CloseFrame { code: self.code(), reason }))
     }
 }

@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use reqwest::Method;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Socket, answer};
 use crate::mesh::{Mesh, ms, quick};
@@ -16,7 +18,16 @@ async fn sockets_are_told_to_come_back_and_the_process_ends() {
     }
     mesh.stop.cancel();
     for mut socket in sockets {
-        assert_eq!(socket.closed().await, 4001);
+        let farewell = loop {
+            match socket.0.next().await {
+                Some(Ok(Message::Close(Some(farewell)))) => break farewell,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(u16::from(farewell.code), 4001);
+        let hint = farewell.reason.strip_prefix("draining retry_after_ms=").and_then(|hint| hint.parse::<u32>().ok());
+        assert!(hint.is_some_and(|hint| hint <= 2000), "{}", farewell.reason);
     }
     mesh.served.await.unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());

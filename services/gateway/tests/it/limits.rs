@@ -192,11 +192,23 @@ async fn garbage_behind_a_request_ends_its_connection_alone() {
     ] {
         let mut bytes = GET.to_vec();
         bytes.extend_from_slice(garbage);
-        bytes.extend_from_slice(&[b'\r', b'\n', b'\r', b'\n']);
+        bytes.extend_from_slice(b"\r\n\r\n");
         let said = exchange(mesh.http, &bytes).await;
         assert!(said.starts_with("HTTP/1.1 200"), "{said}");
         assert!(said.matches("HTTP/1.1 200").count() == 1, "{said}");
     }
     other.write_all(GET).await.unwrap();
     assert!(one_answer(&mut other).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_is_given_up() {
+    let mesh = Mesh::with(gateway::Config { write_timeout: ms(300), ..quick() }).await;
+    let mut deaf = TcpStream::connect(mesh.http).await.unwrap();
+    let asked = 3000;
+    deaf.write_all("GET /errors HTTP/1.1\r\nhost: x\r\n\r\n".repeat(asked).as_bytes()).await.unwrap();
+    tokio::time::sleep(ms(3000)).await;
+    let said = rest(&mut deaf).await;
+    assert!(said.matches("HTTP/1.1 200").count() < asked, "it was closed before all was answered");
+    assert!(healthy(&mesh).await);
 }

@@ -17,6 +17,7 @@ mod follow;
 mod http2;
 mod limits;
 mod mesh;
+mod orchestrators;
 mod origins;
 mod raw;
 mod settings;

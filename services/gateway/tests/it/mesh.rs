@@ -40,6 +40,11 @@ impl Mesh {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::changed(config, |_, _| {}).await
+    }
+
+    /// Starts with a kit of the gateway that is changed before, knowing where the orchestrators are.
+    pub(crate) async fn changed(config: Config, change: impl FnOnce(&mut Kit, &[SocketAddr])) -> Self {
         let redis = testkit::Redis::start().await;
         let folder = tempfile::tempdir().unwrap();
         let mut hosts = Vec::new();
@@ -70,7 +75,8 @@ impl Mesh {
             run(host.serve(Service::new(Domain::Orchestrator).serve(OrchestratorServiceServer::new(fake))), kit.clone())
         });
         let orchestrators = orchestrators.collect();
-        let kit = kits.pop().unwrap();
+        let mut kit = kits.pop().unwrap();
+        change(&mut kit, &at[1..]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
