@@ -45,6 +45,9 @@ async fn one_trace_leads_from_the_http_request_to_the_push_and_shows_the_wait_in
     let edge = "POST /api/chat/send";
     collector.wait_for(|spans| spans.iter().any(|span| span.name == edge && span.trace_id == trace_id)).await;
     collector.wait_for(|spans| spans.iter().any(|span| span.name == "process execution.agent_run")).await;
+    let spans = collector.spans();
+    let request = spans.iter().find(|span| span.name == edge && span.trace_id == trace_id).expect("it came");
+    assert_eq!((request.attribute("client.address"), request.attribute("url.scheme")), ("127.0.0.1", "http"));
     let tree = collector.trace(trace_id);
     let names: Vec<_> = tree.spans.iter().map(|span| span.name.as_str()).collect();
     named_parents(&tree);
