@@ -1,6 +1,7 @@
 //! The time that a connection has: for the head of a request, and for doing nothing. hyper alone has one time for both, so
 //! a client that keeps its connection and one that never finishes a head would be given the same.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -30,7 +31,10 @@ struct State {
     patience: Patience,
     /// Several requests at once: bytes between requests are no head that begins.
     multiplexed: bool,
-    answering: usize,
+    /// Requests that are being answered, and until when their clients must take something; none while the answer itself is
+    /// not there yet.
+    answering: HashMap<u64, Option<Instant>>,
+    last: u64,
     upgraded: bool,
     idle: bool,
     until: Instant,
@@ -40,20 +44,25 @@ impl Clock {
     /// Begins with the wait for the first request.
     pub(super) fn start(patience: Patience, multiplexed: bool) -> Self {
         let until = Instant::now() + patience.head;
-        let state = State { patience, multiplexed, answering: 0, upgraded: false, idle: false, until };
+        let answering = HashMap::new();
+        let state = State { patience, multiplexed, answering, last: 0, upgraded: false, idle: false, until };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Returns when the connection has waited long enough; none while something is answered.
+    /// Returns when the connection has waited long enough; none while it waits for nothing of its client.
     pub(super) fn until(&self) -> Option<Instant> {
         let state = self.state();
-        (state.answering == 0 && !state.upgraded).then_some(state.until)
+        match (state.upgraded, state.answering.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(state.until),
+            (false, false) => state.answering.values().flatten().min().copied(),
+        }
     }
 
     /// Notes that bytes came: between requests they are the beginning of the next one.
     pub(super) fn heard(&self) {
         let mut state = self.state();
-        if state.idle && state.answering == 0 && !state.multiplexed {
+        if state.idle && state.answering.is_empty() && !state.multiplexed {
             state.idle = false;
             state.until = Instant::now() + state.patience.head;
         }
@@ -61,8 +70,12 @@ impl Clock {
 
     /// Notes that a request is answered, until what is returned is dropped.
     pub(super) fn answer(&self) -> Answering {
-        self.state().answering += 1;
-        Answering(self.clone())
+        let mut state = self.state();
+        state.last += 1;
+        let id = state.last;
+        state.answering.insert(id, None);
+        drop(state);
+        Answering { clock: self.clone(), id }
     }
 
     /// Notes that the connection is no HTTP any more, and has its own times.
@@ -77,22 +90,43 @@ impl Clock {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Answering(Clock);
+pub(super) struct Answering {
+    clock: Clock,
+    id: u64,
+}
+
+impl Answering {
+    /// Notes that the client has something to take from now on, or nothing.
+    fn offers(&self, something: bool) {
+        let mut state = self.clock.state();
+        let until = something.then(|| Instant::now() + state.patience.write);
+        state.answering.insert(self.id, until);
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.answering -= 1;
+        let mut state = self.clock.state();
+        state.answering.remove(&self.id);
         state.idle = true;
         state.until = Instant::now() + state.patience.idle;
     }
 }
 
-/// The body of an answer, which is given until it ends.
+/// The body of an answer, which is given until it ends. It is asked for its next piece when the one before was taken: a client
+/// that grants no room for it, as HTTP/2 lets it, has a time for that.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) body: Body,
-    pub(super) _answering: Answering,
+    body: Body,
+    answering: Answering,
+}
+
+impl Answered {
+    /// Takes the body, and that it is given.
+    pub(super) fn new(body: Body, answering: Answering) -> Self {
+        answering.offers(!body.is_end_stream());
+        Self { body, answering }
+    }
 }
 
 impl HttpBody for Answered {
@@ -100,7 +134,9 @@ impl HttpBody for Answered {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let piece = Pin::new(&mut self.body).poll_frame(cx);
+        self.answering.offers(piece.is_ready());
+        piece
     }
 
     fn is_end_stream(&self) -> bool {

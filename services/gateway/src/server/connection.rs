@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use service_kit::tls::EdgeTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
@@ -174,7 +175,9 @@ where
         };
         match step {
             Step::Ended(ended) => return Ok(ended?),
-            Step::Late => return Err(Ended::Late),
+            // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
+            Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => return Err(Ended::Late),
+            Step::Late => {}
             Step::Other => {}
             Step::Asked => {
                 asked = true;
@@ -192,7 +195,7 @@ enum Step {
     Other,
 }
 
-async fn wait_until(moment: Option<tokio::time::Instant>) {
+async fn wait_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
@@ -218,5 +221,5 @@ async fn answer(
     if is_last {
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Answered { body, _answering: answering }))
+    Ok(response.map(|body| Answered::new(body, answering)))
 }

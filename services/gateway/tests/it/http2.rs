@@ -157,3 +157,62 @@ async fn a_connection_that_does_nothing_is_closed_and_one_that_works_is_not() {
     assert!(!ended.is_finished());
     let _closed = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("closed when idle");
 }
+
+#[tokio::test]
+async fn a_client_that_grants_no_room_for_its_answer_is_given_up() {
+    let config = gateway::Config { h2c: true, write_timeout: ms(300), ..quick() };
+    let mesh = Mesh::with(config).await;
+    let stream = TcpStream::connect(mesh.http).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let (mut sender, connection) = builder.handshake::<_, bytes::Bytes>(stream).await.unwrap();
+    let begun = Instant::now();
+    let ended = tokio::spawn(connection);
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        sender = sender.ready().await.unwrap();
+        let (answer, _) = sender.send_request(Request::get("http://x/errors").body(()).unwrap(), true).unwrap();
+        held.push(answer.await.unwrap());
+    }
+    let _ended = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("closed");
+    assert!(begun.elapsed() >= ms(900), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn idle_connections_end_with_the_process() {
+    let mesh = Mesh::with(gateway::Config { h2c: true, ..quick() }).await;
+    let stream = TcpStream::connect(mesh.http).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let (answer, _) = sender.send_request(Request::get("http://x/health").body(()).unwrap(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let begun = Instant::now();
+    mesh.stop.cancel();
+    let _goaway = ended.await.unwrap();
+    mesh.served.await.unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_longer_than_a_pause_may_is_waited_for() {
+    let config = gateway::Config { h2c: true, idle_timeout: ms(800), body_timeout: ms(2500), ..quick() };
+    let mesh = Mesh::with(config).await;
+    let stream = TcpStream::connect(mesh.http).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let (answer, _) = sender.send_request(Request::get("http://x/health").body(()).unwrap(), true).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 200);
+    let request = Request::post("http://x/api/chat/send")
+        .header("x-api-key", "nbl_pro-1_key")
+        .header("x-tenant-id", "pro-1")
+        .header("x-tenant-tier", "professional")
+        .header("x-agent-id", "agent-pro-1")
+        .header("x-session-id", "session-1")
+        .header("content-type", "application/json");
+    let mut sender = sender.ready().await.unwrap();
+    // Its body never comes; it is the time of the body that counts.
+    let (answer, _body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+    let begun = Instant::now();
+    assert_eq!(answer.await.unwrap().status(), 400);
+    assert!(begun.elapsed() >= ms(2400), "{:?}", begun.elapsed());
+}
