@@ -8,6 +8,7 @@
 
 mod access;
 mod balancing;
+mod connections;
 mod credentials;
 mod deadlines;
 mod drain;

@@ -59,6 +59,12 @@ impl Clock {
         }
     }
 
+    /// Tells whether the connection does nothing, and is kept in case that it will.
+    pub(super) fn rests(&self) -> bool {
+        let state = self.state();
+        state.idle && state.answering.is_empty()
+    }
+
     /// Notes that bytes came: between requests they are the beginning of the next one.
     pub(super) fn heard(&self) {
         let mut state = self.state();
