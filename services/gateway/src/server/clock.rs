@@ -65,6 +65,12 @@ impl Clock {
         state.idle && state.answering.is_empty()
     }
 
+    /// Gives a connection that rests the time of a head to say goodbye.
+    pub(super) fn linger(&self) {
+        let mut state = self.state();
+        state.until = Instant::now() + state.patience.head;
+    }
+
     /// Notes that bytes came: between requests they are the beginning of the next one.
     pub(super) fn heard(&self) {
         let mut state = self.state();

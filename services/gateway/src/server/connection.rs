@@ -190,7 +190,16 @@ where
             Step::Ended(ended) => return Ok(ended?),
             // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
             Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => {
-                return if clock.rests() { Ok(()) } else { Err(Ended::Late) };
+                if !clock.rests() {
+                    return Err(Ended::Late);
+                }
+                if asked {
+                    return Ok(());
+                }
+                // Said rather than done, for the client that sends something at this very moment.
+                asked = true;
+                clock.linger();
+                graceful(serving.as_mut());
             }
             Step::Late | Step::Other => {}
             Step::Asked => {
