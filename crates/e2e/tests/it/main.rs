@@ -5,11 +5,11 @@ mod bad_input;
 mod contract;
 mod crash;
 mod drain;
-mod mesh_tls;
 mod provider;
 mod secrets;
 mod start;
 mod tenants;
+mod tls;
 mod trace;
 mod trouble;
 

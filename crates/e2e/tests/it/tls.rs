@@ -1,4 +1,4 @@
-//! The whole mesh with certificates between its processes.
+//! Certificates, at the edge and between all processes of a mesh.
 
 use e2e::{Client, Nooble};
 use proto::task::v1::GetTaskRequest;
@@ -53,11 +53,35 @@ async fn a_chat_goes_over_processes_that_show_each_other_certificates() {
         .await
         .expect("it ran");
     assert!(stats.status.success(), "{}", String::from_utf8_lossy(&stats.stderr));
-    let metrics = client.http.get(format!("http://{}/metrics", worker.ready.admin)).send().await.expect("an answer");
+    expires_later(&client.http, &worker, "mesh").await;
+}
+
+#[tokio::test]
+async fn the_edge_shows_a_certificate_and_says_when_it_ends() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authority = Authority::new();
+    let issued = authority.issue("edge", &["localhost"]);
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = (path(&issued.cert), path(&issued.key));
+    let settings = [WORDS, ("GATEWAY_TLS_CERT", cert.as_str()), ("GATEWAY_TLS_KEY", key.as_str())];
+    let nooble = Nooble::up(folder.path(), &[], &settings).await;
+    let root = reqwest::Certificate::from_pem(&std::fs::read(authority.ca()).expect("kept")).expect("PEM");
+    let trusting = reqwest::Client::builder().tls_certs_only([root]).build().expect("a client");
+    let port = nooble.ready.http.rsplit(':').next().expect("a port");
+    let health = trusting.get(format!("https://localhost:{port}/health")).send().await.expect("trusted");
+    assert_eq!((health.status().as_u16(), health.version()), (200, reqwest::Version::HTTP_2));
+    expires_later(&trusting, &nooble, "edge").await;
+    assert_eq!(nooble.stop(PATIENCE).await, Some(0));
+}
+
+/// Checks that a process says that a certificate of its is good for a day at least.
+async fn expires_later(http: &reqwest::Client, nooble: &Nooble, certificate: &str) {
+    let metrics = http.get(format!("http://{}/metrics", nooble.ready.admin)).send().await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
     let expiry = metrics.lines().find(|line| line.starts_with("nooble_tls_certificate_expiry_seconds{"));
     let expiry = expiry.unwrap_or_else(|| panic!("no expiry in\n{metrics}"));
-    assert!(expiry.contains("certificate=\"mesh\""), "{expiry}");
+    assert!(expiry.contains(&format!("certificate=\"{certificate}\"")), "{expiry}");
     let left: f64 = expiry.rsplit(' ').next().and_then(|seconds| seconds.parse().ok()).expect("a number");
     assert!(left > 86_400.0, "{expiry}");
 }
