@@ -203,7 +203,7 @@ pub struct Orchestrators {
 }
 
 impl Orchestrators {
-    /// Returns how many there are; at least one, as the settings name one.
+    /// Returns how many are reached, or known where none is; at least one, as the settings name one.
     pub fn count(&self) -> usize {
         self.peers.shared.orchestrator.endpoints().len().max(1)
     }

@@ -8,6 +8,7 @@ mod certificate;
 mod config;
 mod edge;
 mod files;
+mod incoming;
 mod mesh;
 
 pub use accept::Handshaken;

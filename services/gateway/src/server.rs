@@ -122,6 +122,7 @@ impl Server {
             if self.terms.tls.is_none() {
                 doors::turn_away(&stream);
             }
+            telemetry::metric::connection::refused("http", "places");
             tracing::debug!(%peer, "too many connections");
             return;
         };
@@ -130,6 +131,9 @@ impl Server {
             tokio::select! {
                 () = cut.cancelled() => {}
                 served = connection::serve(stream, peer, terms) => if let Err(error) = served {
+                    if let Some(why) = error.refused() {
+                        telemetry::metric::connection::refused("http", why);
+                    }
                     tracing::debug!(%peer, %error, "connection ended badly");
                 },
             }

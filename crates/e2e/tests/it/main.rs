@@ -16,6 +16,7 @@ mod secrets;
 mod socket;
 mod start;
 mod tenants;
+mod tls;
 mod trace;
 mod trouble;
 

@@ -48,6 +48,8 @@ pub struct HostConfig {
     pub deadline: Duration,
     /// `GRPC_MAX_CALLS`: most calls at once.
     pub max_calls: usize,
+    /// `GRPC_MAX_CONNECTIONS`: most connections at once.
+    pub max_connections: usize,
     /// Which part runs.
     pub part: Part,
 }
@@ -60,6 +62,7 @@ impl Default for HostConfig {
             grace: Duration::from_secs(20),
             deadline: Duration::from_secs(30),
             max_calls: 4096,
+            max_connections: 10_000,
             part: Part::All,
         }
     }
@@ -83,6 +86,7 @@ impl HostConfig {
             grace: read_grace(settings),
             deadline: settings.get_in("GRPC_DEADLINE", default.deadline, shortest..),
             max_calls: settings.get_in("GRPC_MAX_CALLS", default.max_calls, 1..=1_000_000),
+            max_connections: settings.get_in("GRPC_MAX_CONNECTIONS", default.max_connections, 1..),
             part: default.part,
         }
     }

@@ -142,7 +142,7 @@ fn serve(
         // Innermost: a defect is the INTERNAL of one call, and says nothing about the others on its connection.
         .layer(Layered::new(PanicLayer))
         .into_inner();
-    let incoming = tls::accept(listener, kit.mesh_tls.clone(), &kit.tasks);
+    let incoming = tls::accept(listener, kit.mesh_tls.clone(), config.max_connections, &kit.tasks);
     let server = Server::builder()
         // A peer that vanished without a word gives up its streams.
         .http2_keepalive_interval(Some(Duration::from_secs(20)))

@@ -88,10 +88,12 @@ impl Pool {
         Self { shared: Arc::new(shared), _guard: Arc::new(ending.drop_guard()) }
     }
 
-    /// Returns the processes that are known, whether they are reached or not.
+    /// Returns the processes that are reached, or may be in a moment; all that are known when none is.
     pub(super) fn endpoints(&self) -> Vec<Arc<Endpoint>> {
         self.shared.start();
-        self.shared.endpoints().clone()
+        let known = self.shared.endpoints().clone();
+        let reached: Vec<_> = known.iter().filter(|known| !matches!(known.usable(), Use::No)).cloned().collect();
+        if reached.is_empty() { known } else { reached }
     }
 
     /// Sends a call to one of the processes, or to a certain one. One that was not sent is sent to another; one that only

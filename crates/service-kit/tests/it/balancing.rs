@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use proto::embedding::v1 as wire;
 use proto::embedding::v1::embedding_service_client::EmbeddingServiceClient;
 use proto::embedding::v1::embedding_service_server::{EmbeddingService, EmbeddingServiceServer};
 use service_kit::{Identity, Peer, Peers, PeersConfig, Reach, Resolve, Secret, Signer};
 use testkit::{Proxy, eventually};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
@@ -103,20 +104,22 @@ struct Traffic {
     done: Arc<AtomicUsize>,
     slowest: Arc<Mutex<Duration>>,
     stop: CancellationToken,
+    callers: Vec<JoinHandle<()>>,
 }
 
 impl Traffic {
     fn begin(client: &EmbeddingServiceClient<Peer>, with_writes: bool) -> Self {
-        let all = Self {
+        let mut all = Self {
             failed: Arc::default(),
             done: Arc::default(),
             slowest: Arc::default(),
             stop: CancellationToken::new(),
+            callers: Vec::new(),
         };
         for _ in 0..8 {
             let (mut client, failed, done) = (client.clone(), Arc::clone(&all.failed), Arc::clone(&all.done));
             let (slowest, stop) = (Arc::clone(&all.slowest), all.stop.clone());
-            tokio::spawn(async move {
+            all.callers.push(tokio::spawn(async move {
                 while !stop.is_cancelled() {
                     let begun = Instant::now();
                     if let Err(status) = client.get_model(wire::GetModelRequest {}).await {
@@ -132,7 +135,7 @@ impl Traffic {
                     let mut slowest = slowest.lock().unwrap();
                     *slowest = begun.elapsed().max(*slowest);
                 }
-            });
+            }));
         }
         all
     }
@@ -143,9 +146,10 @@ impl Traffic {
         eventually(Duration::from_secs(20), || async { self.done.load(Ordering::Relaxed) >= goal }).await;
     }
 
-    #[track_caller]
-    fn end(&self) {
+    /// Waits for the last calls; none may have failed.
+    async fn end(self) {
         self.stop.cancel();
+        join_all(self.callers).await;
         let failed = self.failed.lock().unwrap();
         assert!(failed.is_empty(), "{} calls failed, e.g. {:?}", failed.len(), failed[0]);
     }
@@ -184,7 +188,7 @@ async fn calls_follow_processes_that_come_and_go_and_none_fails() {
     let before = first.calls();
     traffic.more(100).await;
     assert_eq!(first.calls(), before);
-    traffic.end();
+    traffic.end().await;
 }
 
 #[tokio::test]
@@ -198,7 +202,7 @@ async fn a_process_that_is_let_go_finishes_its_calls() {
         names.list(&[if round % 2 == 0 { second.address } else { first.address }]);
         called(if round % 2 == 0 { &second } else { &first }).await;
     }
-    traffic.end();
+    traffic.end().await;
 }
 
 #[tokio::test]
@@ -218,7 +222,7 @@ async fn a_killed_process_costs_no_read_and_is_found_again() {
     proxy.refuse(false).await;
     called(&killed).await;
     assert_even(&traffic, &[&steady, &killed]).await;
-    traffic.end();
+    traffic.end().await;
 }
 
 #[tokio::test]
@@ -236,7 +240,7 @@ async fn a_process_that_accepts_and_never_answers_gets_no_call() {
     let traffic = Traffic::begin(&names.client(), true);
     traffic.more(500).await;
     assert!(*traffic.slowest.lock().unwrap() < Duration::from_secs(1));
-    traffic.end();
+    traffic.end().await;
 }
 
 #[tokio::test]
@@ -248,7 +252,7 @@ async fn a_process_that_falls_silent_is_spared_as_soon_as_a_call_was_in_vain() {
     let mut client = names.client();
     let traffic = Traffic::begin(&client, false);
     called(&silent).await;
-    traffic.end();
+    traffic.end().await;
     proxy.stall();
     let call = || {
         let mut request = Request::new(wire::GetModelRequest {});
@@ -264,7 +268,7 @@ async fn a_process_that_falls_silent_is_spared_as_soon_as_a_call_was_in_vain() {
     proxy.go_on();
     let traffic = Traffic::begin(&client, false);
     called(&silent).await;
-    traffic.end();
+    traffic.end().await;
 }
 
 #[tokio::test]

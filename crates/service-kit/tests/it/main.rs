@@ -9,6 +9,7 @@
 mod access;
 mod balancing;
 mod changes;
+mod connections;
 mod credentials;
 mod deadlines;
 mod drain;

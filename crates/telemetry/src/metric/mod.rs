@@ -25,10 +25,12 @@
 //! | `nooble_models_tokens_total` | `model`, `direction` | [`model`] |
 //! | `nooble_models_call_seconds` | `model`, `operation`, `outcome` | [`model`] |
 //! | `nooble_models_first_token_seconds` | `model` | [`model`] |
+//! | `nooble_connection_refused_total` | `port`, `why` | [`connection`] |
 //! | `nooble_tls_certificate_expiry_seconds` | `certificate` | [`tls`] |
 //!
 //! Request metrics have the names of OpenTelemetry's semantic conventions, the others begin with `nooble_<crate>`.
 
+pub mod connection;
 pub mod grpc;
 pub mod http;
 pub mod identity;
@@ -65,6 +67,7 @@ struct Instruments {
     session: session::Instruments,
     model: model::Instruments,
     tls: tls::Instruments,
+    connection: connection::Instruments,
 }
 
 /// Returns all metrics in Prometheus' text format; an empty text before [`crate::init`].
@@ -100,6 +103,7 @@ pub(crate) fn install(provider: &SdkMeterProvider) {
         session: session::Instruments::new(&meter),
         model: model::Instruments::new(&meter),
         tls: tls::Instruments::new(&meter),
+        connection: connection::Instruments::new(&meter),
     });
 }
 

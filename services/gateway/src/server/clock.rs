@@ -59,6 +59,18 @@ impl Clock {
         }
     }
 
+    /// Tells whether the connection does nothing, and is kept in case that it will.
+    pub(super) fn rests(&self) -> bool {
+        let state = self.state();
+        state.idle && state.answering.is_empty()
+    }
+
+    /// Gives a connection that rests the time of a head to say goodbye.
+    pub(super) fn linger(&self) {
+        let mut state = self.state();
+        state.until = Instant::now() + state.patience.head;
+    }
+
     /// Notes that bytes came: between requests they are the beginning of the next one.
     pub(super) fn heard(&self) {
         let mut state = self.state();

@@ -59,12 +59,25 @@ pub(super) struct Terms {
 pub(super) enum Ended {
     #[error("the connection failed")]
     Io(#[from] std::io::Error),
+    #[error("the handshake failed")]
+    Handshake(#[source] std::io::Error),
     #[error("no handshake in time")]
-    Handshake,
+    NoHandshake,
     #[error("the client was given up")]
     Late,
     #[error("the client broke the protocol or went away")]
     Http(#[from] hyper::Error),
+}
+
+impl Ended {
+    /// Returns a word for it, where the connection was ended by us.
+    pub(super) fn refused(&self) -> Option<&'static str> {
+        match self {
+            Self::Handshake(_) | Self::NoHandshake => Some("handshake"),
+            Self::Late => Some("late"),
+            Self::Io(_) | Self::Http(_) => None,
+        }
+    }
 }
 
 /// Serves one connection until it ends.
@@ -75,7 +88,7 @@ pub(super) async fn serve(stream: TcpStream, address: SocketAddr, terms: Terms) 
     let peer = Peer { address, is_secure };
     if let Some(tls) = terms.tls.clone() {
         let shaken = tokio::time::timeout(patience, tls.accept(stream)).await;
-        let (stream, is_h2) = shaken.map_err(|_| Ended::Handshake)??;
+        let (stream, is_h2) = shaken.map_err(|_| Ended::NoHandshake)?.map_err(Ended::Handshake)?;
         return speak(stream, is_h2, peer, terms).await;
     }
     let is_h2 = terms.h2c && {
@@ -176,9 +189,19 @@ where
         match step {
             Step::Ended(ended) => return Ok(ended?),
             // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
-            Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => return Err(Ended::Late),
-            Step::Late => {}
-            Step::Other => {}
+            Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => {
+                if !clock.rests() {
+                    return Err(Ended::Late);
+                }
+                if asked {
+                    return Ok(());
+                }
+                // Said rather than done, for the client that sends something at this very moment.
+                asked = true;
+                clock.linger();
+                graceful(serving.as_mut());
+            }
+            Step::Late | Step::Other => {}
             Step::Asked => {
                 asked = true;
                 graceful(serving.as_mut());

@@ -1,0 +1,78 @@
+//! Connections to the gRPC port that are of no use.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use proto::management::v1::GetTenantRequest;
+use service_kit::HostConfig;
+use service_kit::tls::{ClientCertificate, MeshTlsConfig, TlsFiles};
+use testkit::{Authority, eventually};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::mesh::{Mesh, ms, request};
+
+async fn asked(mesh: &Mesh) -> Result<(), tonic::Status> {
+    let question = request(GetTenantRequest::default(), &[("x-api-key", "nbl_tenant_key")]);
+    mesh.outsider().get_tenant(question).await.map(drop)
+}
+
+/// Opens connections that say so much and then nothing.
+async fn silent(mesh: &Mesh, count: usize, said: &[u8]) -> Vec<TcpStream> {
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(mesh.grpc).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        open.push(stream);
+    }
+    open
+}
+
+async fn all_closed(open: Vec<TcpStream>) {
+    let closing = open.into_iter().map(|mut stream| async move {
+        let mut rest = Vec::new();
+        let _reset = stream.read_to_end(&mut rest).await;
+    });
+    tokio::time::timeout(Duration::from_secs(10), join_all(closing)).await.expect("closed in time");
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_half_are_closed_and_hold_up_nobody() {
+    let mesh = Mesh::start().await;
+    let mut open = silent(&mesh, 300, b"").await;
+    open.extend(silent(&mesh, 300, b"PRI * HTTP/2.0").await);
+    let begun = Instant::now();
+    asked(&mesh).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    all_closed(open).await;
+    asked(&mesh).await.unwrap();
+}
+
+#[tokio::test]
+async fn handshakes_that_never_end_hold_up_nobody() {
+    let authority = Authority::new();
+    let own = authority.issue("own", &["127.0.0.1"]);
+    let tls = MeshTlsConfig {
+        files: TlsFiles { cert: own.cert, key: own.key },
+        ca: authority.ca(),
+        allowed_names: Vec::new(),
+        client: ClientCertificate::Required,
+    };
+    let mesh = Mesh::adjusted(HostConfig::anywhere(), |config| config.mesh_tls = Some(tls)).await;
+    let open = silent(&mesh, 500, b"\x16\x03").await;
+    let begun = Instant::now();
+    let credential = "nbl_tenant_key".to_owned();
+    let question = proto::management::v1::ResolveCredentialRequest { credential };
+    mesh.kit.peers.management(service_kit::Identity::service()).resolve_credential(question).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    all_closed(open).await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_their_places_given_back() {
+    let mesh = Mesh::with(HostConfig { max_connections: 20, ..HostConfig::anywhere() }).await;
+    let open = silent(&mesh, 20, b"").await;
+    eventually(ms(2000), || async { asked(&mesh).await.is_err() }).await;
+    drop(open);
+    eventually(Duration::from_secs(8), || async { asked(&mesh).await.is_ok() }).await;
+}
