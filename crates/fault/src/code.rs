@@ -66,7 +66,7 @@ impl Code {
         }
     }
 
-    /// Tells whether work that ended like this may have been taken in all the same.
+    /// Tells whether work that was refused like this may have been taken in all the same.
     pub const fn is_in_doubt(self) -> bool {
         matches!(self, Self::Unavailable | Self::DeadlineExceeded | Self::Cancelled | Self::Internal)
     }

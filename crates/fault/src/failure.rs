@@ -47,6 +47,11 @@ impl Failure {
         self
     }
 
+    /// Tells whether what failed may have been done all the same: a call broke off, and nobody knows how far it came.
+    pub fn leaves_doubt(&self) -> bool {
+        self.reason.code.is_in_doubt() && self.reason != &crate::reason::DRAINING
+    }
+
     /// Returns the reason.
     pub fn reason(&self) -> &'static Reason {
         self.reason

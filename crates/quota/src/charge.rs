@@ -1,6 +1,7 @@
 //! What a request would be charged, and where.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use action::{AgentId, SessionId, TaskId, TenantId, Tier};
 
@@ -61,12 +62,14 @@ pub struct Charge {
     pub task: Option<TaskId>,
     /// Tokens that the task may take, as estimated.
     pub tokens: u64,
+    /// Time after which the task counts as lost, where it is another than usual.
+    pub lease: Option<Duration>,
 }
 
 impl Charge {
     /// A request that belongs to no session, goes to no agent and becomes no task.
     pub fn new(tenant: TenantId, tier: Tier, kind: UsageKind) -> Self {
-        Self { tenant, tier, kind, session: None, agent: None, address: None, task: None, tokens: 0 }
+        Self { tenant, tier, kind, session: None, agent: None, address: None, task: None, tokens: 0, lease: None }
     }
 }
 
@@ -118,7 +121,6 @@ pub(crate) struct Plan {
     pub(crate) tasks: Option<u32>,
     /// Task that is noted until it is settled.
     pub(crate) task: Option<TaskId>,
-    pub(crate) tokens: u64,
 }
 
 pub(crate) const MINUTE: u32 = 60;
@@ -150,13 +152,13 @@ impl Plan {
             windows.extend(tokens(TOKENS_DAY, DAY, limits.tokens_per_day, charge.tokens));
         }
         let tasks = limits.concurrent_tasks.filter(|_| charge.task.is_some());
-        Self { windows, tasks, task, tokens: charge.tokens }
+        Self { windows, tasks, task }
     }
 
     /// Finds what holds for an agent on top of its tenant's limits, to look at.
     pub(crate) fn of_agent(charge: &Charge) -> Self {
         let windows = charge.agent.as_ref().map(|(agent, own)| agent_windows(agent, own)).unwrap_or_default();
-        Self { windows, tasks: None, task: None, tokens: 0 }
+        Self { windows, tasks: None, task: None }
     }
 
     /// Finds what holds for a tenant, to look at.
@@ -164,7 +166,7 @@ impl Plan {
         let mut windows = tenant_windows(limits);
         windows.extend(tokens(TOKENS_MINUTE, MINUTE, limits.tokens_per_minute, 0));
         windows.extend(tokens(TOKENS_DAY, DAY, limits.tokens_per_day, 0));
-        Self { windows, tasks: limits.concurrent_tasks, task: None, tokens: 0 }
+        Self { windows, tasks: limits.concurrent_tasks, task: None }
     }
 
     /// Tells whether nothing can refuse.

@@ -48,6 +48,6 @@ mod window;
 pub use charge::{AgentLimits, Charge, UsageKind};
 pub use error::{Error, Exceeded};
 pub use local::Degraded;
-pub use quota::{Admitted, Config, Quota, Receipt, Usage};
+pub use quota::{Admitted, Config, Quota, Receipt, Spent, Usage};
 pub use tiers::{TierLimits, Tiers};
 pub use window::Window;

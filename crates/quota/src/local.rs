@@ -107,7 +107,7 @@ fn share(plan: &Plan, percent: u32) -> Plan {
         window.limit = (window.limit * u64::from(percent) / 100).max(window.limit.min(1));
         window
     });
-    Plan { windows: shared.collect(), tasks: None, task: None, tokens: 0 }
+    Plan { windows: shared.collect(), tasks: None, task: None }
 }
 
 fn standing(plan: &Plan, counts: &[Counted], now: u64) -> Vec<(u64, u64)> {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::local::{Breaker, Local};
 use crate::meter::Meter;
 use crate::refusals::Refusals;
-use crate::store::Store;
+use crate::store::{Store, Verdict};
 use crate::window::windows;
 use crate::{Degraded, Error, Exceeded, Tiers, Window};
 
@@ -56,6 +56,21 @@ pub struct Receipt {
     plan: Plan,
     /// When it was charged, by Redis' clock; none when it was not charged there.
     at: Option<u64>,
+}
+
+/// What a task took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Tokens that are known of.
+    pub tokens: u64,
+    /// Whether it broke off after it had begun, so that it may have taken more: the estimate stands at least.
+    pub broke_off: bool,
+}
+
+impl From<u64> for Spent {
+    fn from(tokens: u64) -> Self {
+        Self { tokens, broke_off: false }
+    }
 }
 
 /// What a tenant did on a day.
@@ -181,10 +196,10 @@ impl Quota {
 
     /// Ends a task: it is not counted among those that go on, and the tenant is charged the tokens that it really took instead
     /// of the estimate. Settling again changes nothing. Tells whether it was the first time.
-    pub async fn settle(&self, tenant: &TenantId, tier: Tier, task: TaskId, tokens: u64) -> Result<bool, Error> {
+    pub async fn settle(&self, tenant: &TenantId, tier: Tier, task: TaskId, spent: Spent) -> Result<bool, Error> {
         let plan = Plan::to_look(self.tiers.of(tier));
         let reserves = self.tiers.of(tier).reserves();
-        self.store.settle(tenant, task, tokens, &plan, reserves, self.clock.for_scripts()).await
+        self.store.settle(tenant, task, spent, &plan, reserves, self.clock.for_scripts()).await
     }
 
     /// Takes a charge back: what was admitted was refused by somebody else after all.
@@ -216,7 +231,7 @@ impl Quota {
                 Err(error) => return self.do_without(charge, plan, error),
             };
         let windows = windows(&plan, answer.tasks, &answer.windows);
-        if !answer.admitted {
+        if answer.verdict == Verdict::Refused {
             let refused = Exceeded::among(windows, &plan);
             if let Error::Exceeded(exceeded) = &refused {
                 self.mind.refusals.note(&charge, &plan, exceeded, asked);
@@ -226,12 +241,20 @@ impl Quota {
         if charge.task.is_some() {
             self.mind.refusals.see(&charge.tenant, charge.tier, &windows, asked);
         }
+        if answer.verdict == Verdict::Known {
+            // Taking it back would end the task that is going on.
+            return Ok(Admitted { windows, receipt: Receipt { charge, plan, at: None } });
+        }
         self.store.count_of_tier(charge.tier, &answer.today).await;
         Ok(Admitted { windows, receipt: Receipt { charge, plan, at: Some(answer.now) } })
     }
 
     /// Decides while Redis is away, as the tier's policy says.
     fn do_without(&self, charge: Charge, plan: Plan, error: Error) -> Result<Admitted, Error> {
+        // Nobody proved anything: only the count of the address holds them back.
+        if charge.address.is_some() {
+            return Err(error);
+        }
         let windows = match self.tiers.of(charge.tier).degraded {
             Degraded::Deny => return Err(error),
             Degraded::Allow => Vec::new(),

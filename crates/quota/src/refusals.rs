@@ -5,13 +5,15 @@ use std::time::Duration;
 use action::{TenantId, Tier};
 use moka::sync::Cache;
 
-use crate::charge::{Charge, Plan, Planned, Scope, TASKS};
+use crate::charge::{Charge, MINUTE, Plan, Planned, Scope, TASKS};
 use crate::{Error, Exceeded, Window};
 
 /// Most refusals, and most tenants, that are remembered.
 const CAPACITY: u64 = 20_000;
 /// How long what a tenant's windows were is told instead of asked again.
 const FRESH_MS: u64 = 1_000;
+/// How long a refusal of a window longer than a minute is believed without asking again.
+const BELIEVED_MS: u64 = 30_000;
 /// Longest time that anything is kept; windows end on their own before that, except those of a day.
 const KEPT: Duration = Duration::from_hours(1);
 
@@ -20,9 +22,10 @@ type Key = (TenantId, Scope, &'static str);
 #[derive(Clone)]
 struct Refused {
     limit: u64,
-    /// When it was asked for, and when the window ends at the latest.
+    /// When it was asked for, until when it is believed, and when the window ends at the latest.
     at: u64,
     until: u64,
+    ends: u64,
     windows: Vec<Window>,
 }
 
@@ -45,11 +48,14 @@ impl Default for Refusals {
 impl Refusals {
     /// Returns the refusal of a request that would be refused again.
     pub(crate) fn find(&self, charge: &Charge, plan: &Plan, now: u64) -> Option<Error> {
-        plan.windows.iter().filter(|window| !window.counts_tokens()).find_map(|window| {
+        let known = plan.windows.iter().filter(|window| !window.counts_tokens()).filter_map(|window| {
             let refused = self.refused.get(&key(charge, window))?;
             // A limit that was changed decides anew.
-            (refused.limit == window.limit && now < refused.until).then(|| refused.error(window, now))
-        })
+            (refused.limit == window.limit && now < refused.until).then_some((window, refused))
+        });
+        // The one that lasts longest, as it was told at first.
+        let (window, refused) = known.max_by_key(|(_, refused)| refused.ends)?;
+        Some(refused.error(window, now))
     }
 
     /// Remembers a refusal that was decided at `asked` or a little later.
@@ -58,9 +64,12 @@ impl Refusals {
             if window.remaining == 0 && !planned.counts_tokens() {
                 let left = u64::try_from(window.reset.as_millis()).unwrap_or(u64::MAX);
                 // Counted from before the question, so that it is forgotten early rather than late.
-                let (limit, until) = (planned.limit, asked.saturating_add(left));
-                let windows = exceeded.windows.clone();
-                self.refused.insert(key(charge, planned), Refused { limit, at: asked, until, windows });
+                let (limit, ends) = (planned.limit, asked.saturating_add(left));
+                // What another process took back is noticed in windows that would last for hours.
+                let until = if planned.unit > MINUTE { ends.min(asked + BELIEVED_MS) } else { ends };
+                let of_all = |window: &&Window| planned.scope != Scope::Tenant || is_of_tenant(window);
+                let windows = exceeded.windows.iter().filter(of_all).cloned().collect();
+                self.refused.insert(key(charge, planned), Refused { limit, at: asked, until, ends, windows });
             }
         }
     }
@@ -100,7 +109,7 @@ impl Refused {
         Error::Exceeded(Box::new(Exceeded {
             window: window.name,
             limit: self.limit,
-            retry_after: Duration::from_millis(self.until.saturating_sub(now)),
+            retry_after: Duration::from_millis(self.ends.saturating_sub(now)),
             windows,
         }))
     }

@@ -9,7 +9,7 @@ use redis::FromRedisValue;
 
 use crate::charge::{Charge, Plan};
 use crate::meter::Counts;
-use crate::{Error, Usage};
+use crate::{Error, Spent, Usage};
 
 /// Days that usage is kept.
 const TENANT_DAYS: u8 = 7;
@@ -37,10 +37,19 @@ macro_rules! script {
     };
 }
 
+/// What is decided about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Refused,
+    Charged,
+    /// Its task was admitted before, and is charged nothing.
+    Known,
+}
+
 /// What the script of admission says.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) admitted: bool,
+    pub(crate) verdict: Verdict,
     /// Milliseconds since 1970.
     pub(crate) now: u64,
     /// The date.
@@ -65,7 +74,7 @@ impl Store {
 
     pub(crate) async fn admit(&self, charge: &Charge, plan: &Plan, lease: Duration, now: u64) -> Result<Answer, Error> {
         let of_tier = (!self.redis.is_cluster()).then(|| usage_of_tier(charge.tier));
-        self.ask(&charge.tenant, plan, charge.kind.field(), lease, of_tier, now).await
+        self.ask(&charge.tenant, plan, charge.kind.field(), charge.lease.unwrap_or(lease), of_tier, now).await
     }
 
     /// Looks at windows without charging them.
@@ -83,7 +92,8 @@ impl Store {
         now: u64,
     ) -> Result<Answer, Error> {
         let names = self.names(tenant);
-        let mut keys = vec![names.usage(), names.rates(TASKS), names.rates(RESERVED)];
+        let settled = names.rates(&settled(plan.task));
+        let mut keys = vec![names.usage(), names.rates(TASKS), names.rates(RESERVED), settled];
         keys.extend(plan.windows.iter().map(|window| names.rates(&window.suffix())));
         keys.extend(of_tier);
         let mut arguments = vec![
@@ -92,7 +102,11 @@ impl Store {
             plan.task.map(|task| task.to_string()).unwrap_or_default(),
             lease.as_millis().to_string(),
             plan.tasks.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
-            plan.tokens.to_string(),
+            plan.windows
+                .iter()
+                .filter(|window| window.counts_tokens())
+                .map(|window| format!(":{}", window.amount))
+                .collect(),
             plan.windows.len().to_string(),
         ];
         for window in &plan.windows {
@@ -104,7 +118,12 @@ impl Store {
             return Err(Error::Malformed("the windows that were asked for are not those that were answered"));
         }
         let windows = standing.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-        Ok(Answer { admitted: admitted == 1, now, today, tasks, windows })
+        let verdict = match admitted {
+            0 => Verdict::Refused,
+            1 => Verdict::Charged,
+            _ => Verdict::Known,
+        };
+        Ok(Answer { verdict, now, today, tasks, windows })
     }
 
     /// Counts an admitted request for its tier where the script could not, because the key lies in another slot.
@@ -123,18 +142,19 @@ impl Store {
         &self,
         tenant: &TenantId,
         task: TaskId,
-        tokens: u64,
+        spent: Spent,
         plan: &Plan,
         reserves: bool,
         now: u64,
     ) -> Result<bool, Error> {
         let names = self.names(tenant);
         let windows: Vec<_> = plan.windows.iter().filter(|window| window.counts_tokens()).collect();
-        let settled = names.rates(&format!("settled:{task}"));
+        let settled = names.rates(&settled(Some(task)));
         let mut keys = vec![names.rates(TASKS), names.rates(RESERVED), names.usage(), settled];
         keys.extend(windows.iter().map(|window| names.rates(&window.suffix())));
+        let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
         let mut arguments =
-            vec![task.to_string(), tokens.to_string(), if reserves { "0" } else { "1" }.to_owned(), now.to_string()];
+            vec![task.to_string(), spent.tokens.to_string(), flag(!reserves), now.to_string(), flag(spent.broke_off)];
         arguments.extend(windows.iter().map(|window| window.unit.to_string()));
         Ok(self.run::<i64>(&self.scripts.settle, &keys, arguments).await? == 1)
     }
@@ -201,6 +221,11 @@ impl Store {
     fn names<'a>(&self, tenant: &'a TenantId) -> Names<'a> {
         Names { tenant, braces: self.redis.is_cluster() }
     }
+}
+
+/// The mark of a task that was settled.
+fn settled(task: Option<TaskId>) -> String {
+    task.map_or_else(|| "settled".to_owned(), |task| format!("settled:{task}"))
 }
 
 const TASKS: &str = "tasks";

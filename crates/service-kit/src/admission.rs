@@ -94,12 +94,9 @@ impl Admission {
         self.quota.agent_status(&charge).await
     }
 
-    /// Takes a charge back after somebody else refused the request for good. Whether somebody did is not known when a call
-    /// broke off: then the charge stands.
-    pub async fn refund(&self, receipt: &Receipt, refusal: &Failure) {
-        if refusal.reason().code.is_in_doubt() {
-            return;
-        }
+    /// Takes a charge back after somebody else refused the request. Not while there is doubt that they did
+    /// ([`Failure::leaves_doubt`]): the task would go on without being counted.
+    pub async fn refund(&self, receipt: &Receipt) {
         if let Err(error) = self.quota.refund(receipt).await {
             tracing::warn!(%error, "a charge was not taken back");
         }

@@ -18,7 +18,7 @@ use queue::{Queue, Submitted};
 use quota::Tiers;
 use tonic::{Request, Status};
 
-use crate::{Admission, Caller, Kit, Spend};
+use crate::{Admission, Caller, Kit, Spend, Tasks};
 
 /// Takes work in. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -26,12 +26,14 @@ pub struct Intake {
     queue: Queue,
     admission: Admission,
     tiers: Arc<Tiers>,
+    tasks: Tasks,
 }
 
 impl Intake {
     /// Takes in what lands in the queues of a kit.
     pub fn new(kit: &Kit) -> Self {
-        Self { queue: kit.queue.clone(), admission: kit.admission.clone(), tiers: Arc::clone(&kit.tiers) }
+        let (queue, admission) = (kit.queue.clone(), kit.admission.clone());
+        Self { queue, admission, tiers: Arc::clone(&kit.tiers), tasks: kit.tasks.clone() }
     }
 
     /// Begins with who asks. Fails as [`Caller::of`] and [`Caller::tenant`] do.
@@ -124,17 +126,11 @@ impl Order<'_> {
     pub async fn submit(&self, spend: impl Into<Spend>, action: Action) -> Result<Submitted, Status> {
         // The queue looks at it too, but only after the charge.
         self.intake.queue.fits(&action)?;
-        let admission = &self.intake.admission;
-        let admitted = admission.admit(&self.caller, spend.into().of_action(&action)).await?;
-        let submitted = match self.intake.queue.submit(action).await {
-            Ok(submitted) => submitted,
-            Err(error) => {
-                if let Some(admitted) = admitted {
-                    admission.refund(&admitted.receipt, &error.failure()).await;
-                }
-                return Err(error.into());
-            }
-        };
+        let spend = spend.into().of_action(&action);
+        let submitting = charge_and_submit(self.intake.clone(), self.caller.clone(), spend, action);
+        // A caller that goes away leaves nothing half done: what is charged is submitted, or taken back.
+        let submitted = self.intake.tasks.spawn(Box::pin(submitting)).await;
+        let submitted = submitted.unwrap_or_else(|_| Err(Failure::internal().into()))?;
         tracing::info!(
             task_id = submitted.task.task_id,
             tenant_id = %self.tenant,
@@ -143,6 +139,21 @@ impl Order<'_> {
             "work accepted"
         );
         Ok(submitted)
+    }
+}
+
+async fn charge_and_submit(intake: Intake, caller: Caller, spend: Spend, action: Action) -> Result<Submitted, Status> {
+    let admitted = intake.admission.admit(&caller, spend).await?;
+    match intake.queue.submit(action).await {
+        Ok(submitted) => Ok(submitted),
+        Err(error) => {
+            if let Some(admitted) = admitted
+                && !error.failure().leaves_doubt()
+            {
+                intake.admission.refund(&admitted.receipt).await;
+            }
+            Err(error.into())
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Runs {
         conversation: Option<Conversation>,
     ) -> Result<Completed<AgentRunResult>, Error> {
         let stored = || conversation.as_ref().map(|conversation| conversation.turns.clone()).unwrap_or_default();
-        let turns = told(&run.message).unwrap_or_else(stored);
+        let turns = told(&run.message, self.history_bound(run)).unwrap_or_else(stored);
         let collections = collections(run)?;
         let mut answer = if collections.is_empty() {
             self.converse(run, turns).await?
@@ -108,12 +108,17 @@ impl Runs {
     }
 
     async fn remember(&self, run: &Run) -> Result<Option<Conversation>, Error> {
+        let bound = self.history_bound(run);
+        self.history.of(run.action(), &run.message, &run.agent, bound).await
+    }
+
+    /// Returns how many messages of the history are taken into account.
+    fn history_bound(&self, run: &Run) -> u32 {
         let bound = self.tiers.of(run.action().tier).history_messages;
-        let limit = match run.agent.max_history_messages {
+        match run.agent.max_history_messages {
             0 => bound,
             wanted => wanted.min(bound),
-        };
-        self.history.of(run.action(), &run.message, &run.agent, limit).await
+        }
     }
 
     /// Asks the language model and shows the answer while it is written.
@@ -185,10 +190,11 @@ async fn retrieve(run: &Run, history: Vec<Turn>, collections: Vec<String>) -> Re
     }))
 }
 
-/// Returns what was said before, where the caller keeps it.
-fn told(run: &AgentRun) -> Option<Vec<Turn>> {
+/// Returns what was said last, where the caller keeps it.
+fn told(run: &AgentRun, bound: u32) -> Option<Vec<Turn>> {
     let role = |word: &str| if word == "assistant" { Role::Assistant } else { Role::User };
-    let turns = run.history.iter().map(|message| Turn { role: role(&message.role), text: message.content.clone() });
+    let last = &run.history[run.history.len().saturating_sub(bound as usize)..];
+    let turns = last.iter().map(|message| Turn { role: role(&message.role), text: message.content.clone() });
     Some(turns.collect()).filter(|turns: &Vec<_>| !turns.is_empty())
 }
 

@@ -128,6 +128,9 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<AgentView>), Refusal> {
     edge.accept_work()?;
     let fields = body::json_object(&headers, body, edge.body()).await?;
+    if fields.get("is_active") == Some(&Value::Bool(false)) {
+        return Err(invalid("is_active", "can be set when the agent is there; it is made active").into());
+    }
     let mut agent = body::typed::<AgentBody>(fields)?.into_wire()?;
     let own = made.filter(|_| agent.agent_id.is_empty()).map(|Extension(MadeId(id))| id.to_string());
     agent.agent_id.extend(own.as_deref());
@@ -208,6 +211,10 @@ fn changed(fields: &Map<String, Value>) -> Result<Vec<String>, Failure> {
     }
     if fields.is_empty() {
         return Err(Failure::new(&reason::INVALID_FIELD, "the body names no field to change"));
+    }
+    if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
+        let name = body::plain(name);
+        return Err(Failure::new(&reason::INVALID_FIELD, format!("`{name}` must have a value")).field(name));
     }
     Ok(fields.keys().cloned().collect())
 }

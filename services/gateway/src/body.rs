@@ -151,6 +151,6 @@ fn quoted(text: &str, before: &str) -> Option<String> {
 }
 
 /// Names of fields are the caller's; what is echoed is short and plain.
-fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.trim_matches('.').chars().filter(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(*c)).take(64).collect()
 }

@@ -1,8 +1,9 @@
 //! A message in, a task out: `POST /api/chat/send`, and what it shares with the `send` frame of a socket.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use action::{ContextType, TaskId, agent_run};
+use action::{ContextType, Domain, TaskId, agent_run};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,8 @@ use http::HeaderMap;
 use proto::execution::v1::AgentRun;
 use proto::management::v1::Agent;
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
-use quota::{UsageKind, Window};
+use proto::task::v1::GetTaskRequest;
+use quota::{Receipt, UsageKind, Window};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use service_kit::{Caller, NotAdmitted, Spend};
@@ -132,16 +134,30 @@ pub(crate) async fn post(
     if let Some(collection) = &to.collection {
         edge.grant_collection(&caller, collection).await?;
     }
-    let admitted = edge.admission.admit(&caller, spend(&to, &text, task, agent.as_deref())).await?;
-    let caller = Caller { user: user.clone(), ..caller.into_admitted() };
+    let spend = spend(&to, &text, task, agent.as_deref());
     let request =
-        edge.call(SendMessageRequest { task_id: task.to_string(), ..request(Destination { user, ..to }, text) });
-    let response = match edge.peers.orchestrator(&caller).send_message(request).await {
+        SendMessageRequest { task_id: task.to_string(), ..request(Destination { user: user.clone(), ..to }, text) };
+    let sending = charge_and_send(edge.clone(), Caller { user, ..caller }, spend, request);
+    // A client that goes away leaves nothing half done: what is charged is sent, or taken back.
+    let sent = edge.errands.spawn(Box::pin(sending)).await;
+    sent.unwrap_or_else(|_| Err(Failure::internal().into()))
+}
+
+async fn charge_and_send(
+    edge: Edge,
+    caller: Caller,
+    spend: Spend,
+    request: SendMessageRequest,
+) -> Result<(ChatView, Vec<Window>), NotAdmitted> {
+    let task_id = request.task_id.clone();
+    let admitted = edge.admission.admit(&caller, spend).await?;
+    let caller = caller.into_admitted();
+    let response = match edge.peers.orchestrator(&caller).send_message(edge.call(request)).await {
         Ok(response) => response.into_inner(),
         Err(status) => {
             let failure = Failure::from_status(&status);
             if let Some(admitted) = admitted {
-                edge.admission.refund(&admitted.receipt, &failure).await;
+                take_back(&edge, caller, task_id, admitted.receipt, &failure).await;
             }
             return Err(failure.into());
         }
@@ -151,11 +167,39 @@ pub(crate) async fn post(
     Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
 }
 
+/// Takes a charge back after a refusal: at once when nothing was accepted for sure, else when it is found out that nothing was.
+async fn take_back(edge: &Edge, caller: Caller, task_id: String, receipt: Receipt, refusal: &Failure) {
+    if !refusal.leaves_doubt() {
+        edge.admission.refund(&receipt).await;
+        return;
+    }
+    let doubting = edge.clone();
+    edge.errands.spawn_apart(async move {
+        // Whatever was under way has arrived, or never will.
+        let mut pause = doubting.config.call_timeout + DOUBT;
+        for _ in 0..LOOKS {
+            tokio::time::sleep(pause).await;
+            let request = doubting.call(GetTaskRequest { task_id: task_id.clone() });
+            match doubting.peers.tasks(Domain::Orchestrator, &caller).get_task(request).await {
+                Ok(_) => return,
+                Err(status) if status.code() == tonic::Code::NotFound => {
+                    return doubting.admission.refund(&receipt).await;
+                }
+                Err(_) => pause *= 2,
+            }
+        }
+    });
+}
+
+/// Time after which a call that broke off has had its effect; how often it is looked whether it had.
+const DOUBT: Duration = Duration::from_secs(2);
+const LOOKS: usize = 6;
+
 /// Says what a message costs.
 fn spend(to: &Destination, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
     let spend = Spend::from(usage(to.context)).of_session(Some(to.session.clone())).of_address(to.address);
     let Some(agent) = agent else { return spend.of_task(task, 0) };
-    spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0.message))
+    spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0))
 }
 
 /// Callers of the route know the header, not the field of the message behind it.

@@ -15,7 +15,7 @@ use crate::Config;
 use crate::body::Bounds;
 use crate::credential::Credential;
 use crate::health::{Neighbours, Pulse};
-use crate::public::ExecutionContextResolver;
+use crate::public::{ExecutionContextResolver, Visits};
 use crate::socket::drain::Sockets;
 use crate::socket::hub::{Backlog, Hub};
 
@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) quota: quota::Quota,
     pub(crate) idempotency: Idempotency,
     pub(crate) contexts: ExecutionContextResolver,
+    pub(crate) visits: Visits,
     pub(crate) hub: Hub,
     pub(crate) sockets: Sockets,
     /// Who is connected, all processes together.
@@ -72,6 +73,7 @@ impl Edge {
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),
             contexts: ExecutionContextResolver::new(kit.peers.clone()),
+            visits: Visits::default(),
             idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),

@@ -26,8 +26,8 @@ const REQUIRED: [&str; 4] = [name::TENANT, name::AGENT, name::TIER, name::SESSIO
 const OPTIONAL: [&str; 6] =
     [name::CONTEXT_TYPE, name::COLLECTION, name::USER, name::CONVERSATION, name::SOURCE, name::VERSION];
 /// Headers that say what a request is about; with another one of them it is another request.
-pub(crate) const ABOUT: [&str; 5] =
-    [name::AGENT, name::SESSION, name::CONTEXT_TYPE, name::COLLECTION, name::CONVERSATION];
+pub(crate) const ABOUT: [&str; 6] =
+    [name::USER, name::AGENT, name::SESSION, name::CONTEXT_TYPE, name::COLLECTION, name::CONVERSATION];
 const SOURCES: [&str; 3] = ["web", "mobile", "api"];
 const MAX_VERSION: usize = 64;
 

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use action::{AgentId, UserId};
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -13,13 +14,15 @@ use fault::{Failure, reason};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use idempotency::{Begun, Lease};
+use service_kit::Caller;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::body;
 use crate::credential::Credential;
 use crate::edge::Edge;
-use crate::headers;
+use crate::headers::{self, Asserted};
+use crate::identity::Known;
 use crate::problem::{PROBLEM_JSON, Refusal, refuse};
 
 /// The header that carries the key.
@@ -28,6 +31,8 @@ pub(crate) const KEY: &str = "Idempotency-Key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Most characters of a key.
 const LONGEST: usize = 200;
+/// What a form may add to its file.
+const OVERHEAD: u64 = 64 * 1024;
 /// Most bytes of an answer that is remembered; answers to requests that create are small.
 const ANSWER: usize = 256 * 1024;
 
@@ -50,14 +55,17 @@ async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response,
     let key = key(request.headers())?;
     // Who sends it is proved before anything is looked up: the keys of a tenant are its own.
     let caller = edge.resolve(&Credential::of(request.headers())?).await?;
+    Known::note(request.extensions(), &caller);
     let (tenant, tier) = caller.tenant()?;
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    Asserted::parse(request.headers())?.agree(&caller)?;
+    let route = route(&request, &caller);
     let (mut parts, body) = request.into_parts();
     let hash = Hash::of(&parts.headers);
     let most = edge.quota.tiers().of(tier).max_document_bytes;
     let body = if is_json(&parts.headers) {
         let bytes = body::all(&parts.headers, body, edge.body()).await?;
         hash.add(&bytes);
+        hash.end();
         Taken::Whole(bytes)
     } else {
         Taken::Coming(body)
@@ -68,7 +76,9 @@ async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response,
         Begun::First(lease) => lease,
         Begun::Again { answer, print } => {
             if let Taken::Coming(body) = body {
-                hash.drain(body, most).await?;
+                let draining = hash.drain(body, most.saturating_add(OVERHEAD));
+                let drained = tokio::time::timeout(edge.config.upload_timeout, draining).await;
+                drained.map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the body did not arrive in time"))??;
             }
             return if hash.print() == *print { replay(&answer) } else { Err(other()) };
         }
@@ -85,7 +95,9 @@ async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response,
         // Somebody else has the lease; whatever came of this run, the other one makes the same.
         () = lease.keep() => return Err(Failure::internal().into()),
     };
-    Ok(remember(lease, response, &hash.print()).await)
+    // Of a body that was not read to its end nobody knows whether it comes again.
+    let print = hash.is_whole().then(|| hash.print());
+    Ok(remember(lease, response, print).await)
 }
 
 /// The body of a request, as far as it is there.
@@ -93,6 +105,14 @@ enum Taken {
     Whole(Vec<u8>),
     /// A file, which is not held.
     Coming(Body),
+}
+
+/// What a key is for: the route, and whoever may have the answer. Two people of a tenant have keys of their own.
+fn route(request: &Request, caller: &Caller) -> String {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let user = caller.user.as_ref().map(UserId::as_str).unwrap_or_default();
+    let agents = caller.agents.iter().flatten().map(AgentId::as_str).collect::<Vec<_>>().join(" ");
+    format!("{path}\n{user}\n{agents}")
 }
 
 fn is_json(headers: &http::HeaderMap) -> bool {
@@ -111,9 +131,18 @@ fn other() -> Refusal {
     Failure::new(&reason::IDEMPOTENCY_MISMATCH, text).field(KEY).into()
 }
 
-/// What makes a request another one: its body, and the headers that say what it is about.
+/// What makes a request another one: its body, and the headers that say what it is about. The boundary between the parts of a form
+/// counts for nothing, because clients make up another one every time.
 #[derive(Clone)]
-struct Hash(Arc<Mutex<Sha256>>);
+struct Hash(Arc<Mutex<Hashing>>);
+
+struct Hashing {
+    hash: Sha256,
+    boundary: Vec<u8>,
+    /// What was read and may be the beginning of a boundary.
+    held: Vec<u8>,
+    whole: bool,
+}
 
 impl Hash {
     fn of(headers: &http::HeaderMap) -> Self {
@@ -126,21 +155,42 @@ impl Hash {
             }
         }
         hash.update([1]);
-        Self(Arc::new(Mutex::new(hash)))
+        let boundary = boundary(headers).unwrap_or_default();
+        Self(Arc::new(Mutex::new(Hashing { hash, boundary, held: Vec::new(), whole: false })))
     }
 
     fn add(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        self.hashing().add(bytes);
     }
 
     fn print(&self) -> [u8; 32] {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize().into()
+        let hashing = self.hashing();
+        let mut hash = hashing.hash.clone();
+        hash.update(&hashing.held);
+        hash.finalize().into()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.hashing().whole
+    }
+
+    fn end(&self) {
+        self.hashing().whole = true;
+    }
+
+    fn hashing(&self) -> std::sync::MutexGuard<'_, Hashing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sees a body as it is read.
     fn watch(&self, body: Body) -> Body {
-        let hash = self.clone();
-        Body::from_stream(body.into_data_stream().inspect_ok(move |chunk| hash.add(chunk)))
+        let (hash, ended) = (self.clone(), self.clone());
+        let seen = body.into_data_stream().inspect_ok(move |chunk| hash.add(chunk));
+        let end = futures::stream::poll_fn(move |_| {
+            ended.end();
+            std::task::Poll::Ready(None)
+        });
+        Body::from_stream(seen.chain(end))
     }
 
     /// Reads a body and throws it away.
@@ -150,7 +200,7 @@ impl Hash {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the body broke off"))?;
             size += chunk.len() as u64;
-            if size > most.saturating_mul(2) {
+            if size > most {
                 return Err(Failure::new(
                     &reason::BODY_TOO_LARGE,
                     "the body is larger than the one before can have been",
@@ -158,8 +208,40 @@ impl Hash {
             }
             self.add(&chunk);
         }
+        self.end();
         Ok(())
     }
+}
+
+impl Hashing {
+    /// Hashes bytes without the boundary, wherever they are cut.
+    fn add(&mut self, bytes: &[u8]) {
+        if self.boundary.is_empty() {
+            return self.hash.update(bytes);
+        }
+        self.held.extend_from_slice(bytes);
+        let length = self.boundary.len();
+        let mut from = 0;
+        let mut at = 0;
+        while at + length <= self.held.len() {
+            if self.held[at..at + length] == self.boundary[..] {
+                self.hash.update(&self.held[from..at]);
+                at += length;
+                from = at;
+            } else {
+                at += 1;
+            }
+        }
+        self.hash.update(&self.held[from..at.max(from)]);
+        self.held.drain(..at.max(from));
+    }
+}
+
+/// Returns what stands between the parts of a form.
+fn boundary(headers: &http::HeaderMap) -> Option<Vec<u8>> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let given = kind.split(';').find_map(|part| part.trim().strip_prefix("boundary="))?;
+    Some(given.trim_matches('"').as_bytes().to_vec()).filter(|boundary| !boundary.is_empty())
 }
 
 fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
@@ -175,13 +257,14 @@ fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
 }
 
 /// Remembers an answer that stands; lets go of what may pass.
-async fn remember(lease: Lease, response: Response, print: &[u8; 32]) -> Response {
-    if !stands(response.status()) {
+async fn remember(lease: Lease, response: Response, print: Option<[u8; 32]>) -> Response {
+    let print = print.filter(|_| stands(response.status()));
+    let Some(print) = print else {
         if let Err(error) = lease.release().await {
             tracing::debug!(%error, "a request was not let go; its lease ends by itself");
         }
         return response;
-    }
+    };
     let (parts, body) = response.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, ANSWER).await else {
         return Refusal::from(Failure::internal()).into_response();
@@ -191,7 +274,7 @@ async fn remember(lease: Lease, response: Response, print: &[u8; 32]) -> Respons
     answer.extend((kind.len() as u64).to_be_bytes());
     answer.extend(kind);
     answer.extend(&bytes);
-    if let Err(error) = lease.finish(&answer, Some(print)).await {
+    if let Err(error) = lease.finish(&answer, Some(&print)).await {
         // What was made was made under an id that a repetition is given, too.
         tracing::warn!(%error, "an answer was not remembered");
     }
@@ -202,6 +285,7 @@ fn stands(status: StatusCode) -> bool {
     let passing = [
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
+        StatusCode::NOT_FOUND,
         StatusCode::REQUEST_TIMEOUT,
         StatusCode::CONFLICT,
         StatusCode::TOO_MANY_REQUESTS,
@@ -225,4 +309,32 @@ fn replay(answer: &[u8]) -> Result<Response, Refusal> {
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::Hash;
+
+    /// Hashes a form in pieces of a size.
+    fn print(boundary: &str, text: &str, size: usize) -> [u8; 32] {
+        let mut headers = HeaderMap::new();
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        headers.insert("content-type", kind.parse().expect("a header"));
+        let hash = Hash::of(&headers);
+        let body = format!("--{boundary}\r\n\r\n{text}\r\n--{boundary}--\r\n");
+        body.as_bytes().chunks(size).for_each(|piece| hash.add(piece));
+        hash.print()
+    }
+
+    #[test]
+    fn a_form_is_the_same_whatever_stands_between_its_parts_and_however_it_is_cut() {
+        let whole = print("one", "a text", 1000);
+        for size in 1..40 {
+            assert_eq!(print("another-boundary", "a text", size), whole, "in pieces of {size}");
+            assert_ne!(print("one", "b text", size), whole);
+        }
+        assert_ne!(print("one", "a tex", 1000), whole);
+    }
 }

@@ -14,7 +14,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// What a page may read of an answer beside its body.
-const EXPOSED: [&str; 8] = [
+const EXPOSED: [&str; 15] = [
+    "idempotency-replayed",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
     "ratelimit",
     "ratelimit-policy",
     "x-ratelimit-limit",

@@ -1,6 +1,8 @@
 //! A task, watched until it ends by somebody who waits for the answer.
 
-use action::{Domain, Outcome};
+use std::time::Duration;
+
+use action::{Domain, Outcome, TaskId};
 use fault::{Failure, reason};
 use proto::action::v1::{ErrorDetail, Status as TaskStatus, TokenUsage};
 use proto::execution::v1::AgentRun;
@@ -10,7 +12,11 @@ use service_kit::Caller;
 use tonic::Streaming;
 
 use crate::edge::Edge;
-use crate::view::{AgentInfo, Source};
+use crate::view::Source;
+
+/// How often something that broke is tried again, and the first pause before that.
+const TRIES: usize = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is seen of a task.
 pub(crate) enum Seen {
@@ -27,31 +33,77 @@ pub(crate) struct Answer {
     pub(crate) tokens: TokenUsage,
     /// Passages that it rests on.
     pub(crate) sources: Vec<Source>,
-    /// Who answered.
-    pub(crate) agent: Option<AgentInfo>,
 }
 
 /// See the module. Whoever drops it before the task has ended gives the task up.
 pub(crate) struct Watch {
-    frames: Streaming<WatchTaskResponse>,
+    /// None while it is broken.
+    frames: Option<Streaming<WatchTaskResponse>>,
+    /// Where the last frame stood.
+    position: (String, u64),
     given_up: GivenUp,
 }
 
 /// Cancels a task that nobody waits for any more.
-struct GivenUp {
+pub(crate) struct GivenUp {
     edge: Edge,
     caller: Caller,
     task: String,
     over: bool,
 }
 
+impl GivenUp {
+    /// Watches over a task from before it is sent: whoever drops this gives the task up, unless it is over.
+    pub(crate) fn of(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
+        Self { edge: edge.clone(), caller: caller.clone(), task: task.to_string(), over: false }
+    }
+
+    /// Notes that there is nothing to give up.
+    pub(crate) fn disarm(mut self) {
+        self.over = true;
+    }
+}
+
 impl Watch {
-    pub(crate) async fn open(edge: &Edge, caller: &Caller, task: &str) -> Result<Self, Failure> {
-        let given_up = GivenUp { edge: edge.clone(), caller: caller.clone(), task: task.to_owned(), over: false };
-        let request = WatchTaskRequest { task_id: task.to_owned(), ..WatchTaskRequest::default() };
-        let frames = edge.peers.tasks(Domain::Orchestrator, caller).watch_task(request).await;
-        let frames = frames.map_err(|status| Failure::from_status(&status))?.into_inner();
-        Ok(Self { frames, given_up })
+    /// Begins to watch a task that was sent.
+    pub(crate) async fn open(given_up: GivenUp) -> Result<Self, Failure> {
+        let mut watch = Self { frames: None, position: (String::new(), 0), given_up };
+        watch.reopen().await?;
+        Ok(watch)
+    }
+
+    /// Goes on from the last frame that was seen.
+    async fn reopen(&mut self) -> Result<(), Failure> {
+        let (epoch, after) = self.position.clone();
+        let request = WatchTaskRequest { task_id: self.given_up.task.clone(), epoch, after };
+        let mut tasks = self.given_up.edge.peers.tasks(Domain::Orchestrator, &self.given_up.caller);
+        let frames = tasks.watch_task(request).await.map_err(|status| Failure::from_status(&status))?;
+        self.frames = Some(frames.into_inner());
+        Ok(())
+    }
+
+    /// Returns what is told next, from another process if this one broke off.
+    async fn told(&mut self) -> Result<WatchTaskResponse, Failure> {
+        let mut pause = FIRST_PAUSE;
+        let mut last = Failure::new(&reason::UNAVAILABLE, "the answer broke off; ask for the task");
+        for _ in 0..TRIES {
+            if let Some(frames) = &mut self.frames {
+                match frames.message().await {
+                    Ok(Some(told)) => return Ok(told),
+                    Ok(None) => {}
+                    Err(status) => last = Failure::from_status(&status),
+                }
+                self.frames = None;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            if let Err(failure) = self.reopen().await {
+                last = failure;
+            }
+        }
+        // The client is there still, and can ask for the task.
+        self.given_up.over = true;
+        Err(last)
     }
 
     /// Returns the answer when the task has ended.
@@ -66,10 +118,10 @@ impl Watch {
     /// Returns what is seen next; the answer is the last. Fails when the task ends without one.
     pub(crate) async fn next(&mut self) -> Result<Seen, Failure> {
         loop {
-            let told = self.frames.message().await.map_err(|status| Failure::from_status(&status))?;
-            let Some(told) = told else {
-                return Err(Failure::new(&reason::UNAVAILABLE, "the answer broke off; the task may still end"));
-            };
+            let told = self.told().await?;
+            if let Some(frame) = &told.frame {
+                self.position = (frame.epoch.clone(), frame.seq);
+            }
             match told.frame.and_then(|frame| frame.body) {
                 Some(Body::AgentDelta(delta)) => {
                     return Ok(Seen::Piece { attempt: delta.attempt, text: delta.text });
@@ -81,7 +133,6 @@ impl Watch {
                         text: response.response,
                         tokens,
                         sources: response.sources.into_iter().map(Source::from).collect(),
-                        agent: response.agent_info.map(AgentInfo::from),
                     }));
                 }
                 Some(Body::Error(error)) => {
@@ -110,7 +161,6 @@ fn ended(task: Task) -> Option<Result<Answer, Failure>> {
                 text: reply.response,
                 tokens,
                 sources: reply.sources.into_iter().map(Source::from).collect(),
-                agent: reply.agent_info.map(AgentInfo::from),
             });
             Some(answer.ok_or_else(Failure::internal))
         }
@@ -126,12 +176,20 @@ impl Drop for GivenUp {
         }
         let (edge, caller, task) = (self.edge.clone(), self.caller.clone(), std::mem::take(&mut self.task));
         let errands = edge.errands.clone();
-        errands.spawn(async move {
-            let reason = "its client went away".to_owned();
-            let request = edge.call(CancelTaskRequest { task_id: task.clone(), reason });
-            if let Err(status) = edge.peers.tasks(Domain::Orchestrator, &caller).cancel_task(request).await {
-                tracing::debug!(task_id = task, code = ?status.code(), "a task that nobody waits for goes on");
+        errands.spawn_apart(async move {
+            let mut pause = FIRST_PAUSE;
+            // It may be on its way to the queue still.
+            for _ in 0..TRIES {
+                let reason = "its client went away".to_owned();
+                let request = edge.call(CancelTaskRequest { task_id: task.clone(), reason });
+                match edge.peers.tasks(Domain::Orchestrator, &caller).cancel_task(request).await {
+                    Ok(_) => return,
+                    Err(status) if status.code() == tonic::Code::FailedPrecondition => return,
+                    Err(_) => tokio::time::sleep(pause).await,
+                }
+                pause *= 2;
             }
+            tracing::debug!(task_id = task, "a task that nobody waits for goes on");
         });
     }
 }

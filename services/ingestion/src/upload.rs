@@ -56,11 +56,13 @@ impl Ingestion {
         let (stored, kind) = receiving.await.map_err(|_| late("the upload took too long"))??;
         self.inspect(&stored, kind).await?;
         let task = TaskId::new();
-        let spend = Spend::from(UsageKind::Collection).of_task(task, 0);
+        let spend = Spend::from(UsageKind::Collection).of_task(task, 0).lasting(self.config.job_timeout * 2);
         let admitted = self.kit.admission.admit(caller, spend).await.map_err(Failure::from)?;
         let accepted = self.accept(caller, header, &stored, kind, task).await;
-        if let (Err(error), Some(admitted)) = (&accepted, admitted) {
-            self.kit.admission.refund(&admitted.receipt, &error.failure()).await;
+        if let (Err(error), Some(admitted)) = (&accepted, admitted)
+            && !error.failure().leaves_doubt()
+        {
+            self.kit.admission.refund(&admitted.receipt).await;
         }
         accepted
     }

@@ -173,7 +173,7 @@ pub(crate) fn apply(agent: &mut wire::Agent, change: &wire::Agent, fields: &[Str
             "minimum_tier" => agent.minimum_tier = change.minimum_tier,
             "limits" => agent.limits = change.limits,
             "is_public" => agent.is_public = change.is_public,
-            "agent_id" | "tenant_id" | "created_at" | "updated_at" | "version" => {
+            "agent_id" | "tenant_id" | "created_at" | "updated_at" | "version" | "prompt_bytes" => {
                 return Err(Error::field("fields", format!("names `{field}`, which cannot be changed")));
             }
             _ => {

@@ -81,6 +81,7 @@ impl AgentRow {
             slug: self.slug,
             model: self.model,
             temperature: Some(self.temperature),
+            prompt_bytes: u32::try_from(self.system_prompt.len()).unwrap_or(u32::MAX),
             system_prompt: self.system_prompt,
             is_active: self.is_active,
         })

@@ -1,8 +1,8 @@
 //! An outcome becomes the last frame of its task.
 
 use action::Action;
-use proto::action::v1::Callback;
-use quota::Quota;
+use proto::action::v1::{Callback, Status};
+use quota::{Quota, Spent};
 use session::{Announcement, Append, Log, Sessions};
 
 use crate::Error;
@@ -43,8 +43,12 @@ impl Delivery {
     /// Ends the task in the limits of its tenant: it goes on no more, and took what it took. An outcome that comes again
     /// changes nothing.
     async fn settle(&self, action: &Action, callback: &Callback) {
-        let tokens = callback.tokens_used.map_or(0, |used| used.total);
-        let settled = self.quota.settle(&action.tenant, action.tier, action.task, tokens).await;
+        let spent = Spent {
+            tokens: callback.tokens_used.map_or(0, |used| used.total),
+            // What the model was asked before it broke off is told by nobody.
+            broke_off: callback.attempts > 0 && callback.status() != Status::Completed,
+        };
+        let settled = self.quota.settle(&action.tenant, action.tier, action.task, spent).await;
         if let Err(error) = settled {
             // The answer is worth more than the count: what was reserved stands, and the task counts as lost after a while.
             tracing::warn!(task_id = %action.task, %error, "a task was not settled in the limits of its tenant");

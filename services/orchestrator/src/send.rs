@@ -58,7 +58,7 @@ impl Inlet {
 fn spend(message: &Message, run: &Action, agent: Option<&Agent>) -> Spend {
     let spend = Spend::from(UsageKind::Agent);
     let Some(agent) = agent else { return spend };
-    let tokens = service_kit::estimate_tokens(agent, &message.run.message);
+    let tokens = service_kit::estimate_tokens(agent, &message.run);
     spend.of_agent(agent).of_task(run.task, tokens)
 }
 

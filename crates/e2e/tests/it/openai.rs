@@ -66,7 +66,7 @@ async fn errors_have_the_shape_that_clients_look_for(client: &Client) {
     let unknown = question(client, &json!({ "model": "agent:nobody" }));
     for (request, status, kind, param) in [
         (stranger, 401, "authentication_error", Value::Null),
-        (ask(client, &unknown), 403, "permission_error", json!("X-Agent-ID")),
+        (ask(client, &unknown), 404, "invalid_request_error", json!("model")),
         (ask(client, &question(client, &json!({ "model": "gpt-4o" }))), 422, "invalid_request_error", json!("model")),
         (ask(client, &json!({ "model": "agent:x" })), 422, "invalid_request_error", json!("messages")),
         (client.http.get(client.url("/v1/models")), 401, "authentication_error", Value::Null),

@@ -149,6 +149,9 @@ pub struct Agent {
     /// Whether anybody may talk to it under its tenant's and its own slug, at the tenant's cost.
     #[prost(bool, tag = "19")]
     pub is_public: bool,
+    /// Length of `system_prompt` in bytes, told also where the text itself is left out; cannot be set.
+    #[prost(uint32, tag = "20")]
+    pub prompt_bytes: u32,
 }
 impl ::prost::Name for Agent {
     const NAME: &'static str = "Agent";

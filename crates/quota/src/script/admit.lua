@@ -3,15 +3,17 @@
 -- KEYS[1]  usage:{tenant}               beginning of the name of the tenant's usage
 -- KEYS[2]  rate_limit:{tenant}:tasks    tasks that go on, by the time when they are given up for lost
 -- KEYS[3]  rate_limit:{tenant}:reserved what was charged for each of them
--- KEYS[4]… beginnings of the names of the windows; then usage:tier:{tier}, unless it lies in another slot
+-- KEYS[4]  rate_limit:{tenant}:settled:{task}
+-- KEYS[5]… beginnings of the names of the windows; then usage:tier:{tier}, unless it lies in another slot
 -- ARGV[1]  now, milliseconds since 1970; 0 for the server's clock
 -- ARGV[2]  field of the usage that is counted beside total_requests; empty to look without charging
 -- ARGV[3]  task that the request becomes, empty for none, and ARGV[4] the milliseconds that it may take
 -- ARGV[5]  tasks that may go on at a time; -1 for any number
--- ARGV[6]  tokens that the task reserves
+-- ARGV[6]  what the task reserves in each window of tokens, each behind a colon
 -- ARGV[7]  number of windows; then for each: its length in seconds, its limit, what is charged
 --
--- Returns {admitted 0|1, now, today's date, tasks, {used and ms left of each window…}}.
+-- Returns {admitted, now, today's date, tasks, {used and ms left of each window…}}: 0 refused, 1 charged, 2 a task that was
+-- admitted before and is charged nothing.
 -- Invariant: either every window, the task and the usage are charged, or nothing is.
 -- The names of windows end in their part of the calendar, which only the clock in here knows, so they are not among KEYS.
 
@@ -24,6 +26,9 @@ local today = part(86400, now)
 local charge = ARGV[2] ~= ''
 local most = tonumber(ARGV[5])
 local admitted = 1
+
+local known = ARGV[3] ~= ''
+  and (redis.call('HEXISTS', KEYS[3], ARGV[3]) == 1 or redis.call('EXISTS', KEYS[4]) == 1)
 
 local tasks = 0
 if most >= 0 or ARGV[3] ~= '' then
@@ -44,7 +49,7 @@ local windows = {}
 for i = 1, number do
   local at = 8 + (i - 1) * 3
   local unit = tonumber(ARGV[at])
-  local key = KEYS[3 + i] .. ':' .. part(unit, now)
+  local key = KEYS[4 + i] .. ':' .. part(unit, now)
   local window = { key = key, unit = unit, limit = tonumber(ARGV[at + 1]), amount = tonumber(ARGV[at + 2]) }
   window.used = tonumber(redis.call('GET', key) or '0')
   if window.used + window.amount > window.limit then
@@ -53,6 +58,9 @@ for i = 1, number do
   windows[i] = window
 end
 
+if known then
+  admitted = 2
+end
 if admitted == 1 and charge then
   for _, window in ipairs(windows) do
     window.used = redis.call('INCRBY', window.key, window.amount)
@@ -63,7 +71,7 @@ if admitted == 1 and charge then
   if ARGV[3] ~= '' then
     local lease = tonumber(ARGV[4])
     redis.call('ZADD', KEYS[2], now + lease, ARGV[3])
-    redis.call('HSET', KEYS[3], ARGV[3], string.format('%d', now) .. ':' .. ARGV[6])
+    redis.call('HSET', KEYS[3], ARGV[3], string.format('%d', now) .. ARGV[6])
     tasks = tasks + 1
     -- Tasks of a tenant differ little in what they may take; the next one renews it.
     redis.call('PEXPIRE', KEYS[2], lease + 60000)
@@ -72,8 +80,8 @@ if admitted == 1 and charge then
   local usage = KEYS[1] .. ':' .. today
   count(usage, 'total_requests', 1, 7)
   redis.call('HINCRBY', usage, ARGV[2], 1)
-  if KEYS[4 + number] then
-    count(KEYS[4 + number] .. ':' .. today, 'total_requests', 1, 30)
+  if KEYS[5 + number] then
+    count(KEYS[5 + number] .. ':' .. today, 'total_requests', 1, 30)
   end
 end
 

@@ -105,7 +105,7 @@ async fn live(redis: &testkit::Redis, steps: Vec<Step>) {
             }
             Step::Settle { of, tokens } => {
                 let Some((task, _)) = admitted.get(of) else { continue };
-                let first = quota.settle(&acme(), Tier::Free, *task, tokens).await.expect("Redis answers");
+                let first = quota.settle(&acme(), Tier::Free, *task, tokens.into()).await.expect("Redis answers");
                 assert_eq!(first, model.settle(*task, tokens), "{number}");
             }
             Step::Refund { of } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use action::{TaskId, Tier};
-use quota::{AgentLimits, Charge, Config, Quota, Tiers};
+use quota::{AgentLimits, Charge, Config, Quota, Spent, Tiers};
 
 use crate::setup::{NOON, acme, at, chat, configured, exceeded, left, minute, quota, task, with};
 
@@ -87,7 +87,7 @@ async fn as_many_tasks_go_on_as_the_tier_allows_and_one_that_ends_makes_room() {
     assert_eq!(exceeded(&refused).retry_after, Duration::from_secs(1));
     // A request that becomes no task is not counted among them.
     quota.admit(chat(Tier::Free)).await.unwrap();
-    assert!(quota.settle(&acme(), Tier::Free, first.task.unwrap(), 0).await.unwrap());
+    assert!(quota.settle(&acme(), Tier::Free, first.task.unwrap(), 0.into()).await.unwrap());
     quota.admit(task(Tier::Free, 0)).await.unwrap();
     quota.admit(task(Tier::Free, 0)).await.unwrap_err();
 }
@@ -119,10 +119,10 @@ async fn reserved_tokens_are_replaced_by_those_that_a_task_took_once() {
     let refused = quota.admit(task(Tier::Free, 500)).await.unwrap_err();
     assert_eq!(exceeded(&refused).window, "tokens-day", "refused before the cost is spent");
     for first in [true, false, false] {
-        assert_eq!(quota.settle(&acme(), Tier::Free, cheap.task.unwrap(), 50).await.unwrap(), first);
+        assert_eq!(quota.settle(&acme(), Tier::Free, cheap.task.unwrap(), 50.into()).await.unwrap(), first);
         assert_eq!(tokens(&quota).await, Some(650));
     }
-    quota.settle(&acme(), Tier::Free, dear.task.unwrap(), 700).await.unwrap();
+    quota.settle(&acme(), Tier::Free, dear.task.unwrap(), 700.into()).await.unwrap();
     assert_eq!(tokens(&quota).await, Some(250), "a task may take more than was thought");
     assert_eq!(redis.command(&["HGET", "usage:acme:2024-02-29", "total_tokens"]), "750");
 }
@@ -134,7 +134,7 @@ async fn a_task_is_charged_to_the_day_in_which_it_was_admitted() {
     let late = task(Tier::Free, 100);
     quota.clone().at(at(minute(12 * 60) - 1)).admit(late.clone()).await.unwrap();
     let tomorrow = quota.clone().at(at(minute(12 * 60) + 5_000));
-    tomorrow.settle(&acme(), Tier::Free, late.task.unwrap(), 400).await.unwrap();
+    tomorrow.settle(&acme(), Tier::Free, late.task.unwrap(), 400.into()).await.unwrap();
     assert_eq!(tokens(&tomorrow).await, Some(1000));
     assert_eq!(redis.command(&["GET", "rate_limit:acme:tokens:day:2024-02-29"]), "400");
 }
@@ -146,8 +146,9 @@ async fn a_task_larger_than_the_whole_budget_is_let_in_when_nothing_of_it_is_use
     let large = task(Tier::Free, 8_000);
     quota.admit(large.clone()).await.unwrap();
     quota.admit(task(Tier::Free, 1)).await.unwrap_err();
-    quota.settle(&acme(), Tier::Free, large.task.unwrap(), 8_000).await.unwrap();
-    assert_eq!(tokens(&quota).await, Some(0));
+    // All of the budget was charged, of which it took a part.
+    quota.settle(&acme(), Tier::Free, large.task.unwrap(), 200.into()).await.unwrap();
+    assert_eq!(tokens(&quota).await, Some(800));
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn what_a_task_of_a_tier_without_limits_took_is_counted_once_all_the_same(
     let task = task(Tier::Enterprise, 5000);
     quota.admit(task.clone()).await.unwrap();
     for first in [true, false] {
-        assert_eq!(quota.settle(&acme(), Tier::Enterprise, task.task.unwrap(), 42).await.unwrap(), first);
+        assert_eq!(quota.settle(&acme(), Tier::Enterprise, task.task.unwrap(), 42.into()).await.unwrap(), first);
     }
     assert_eq!(redis.command(&["HGET", "usage:acme:2024-02-29", "total_tokens"]), "42");
 }
@@ -182,4 +183,37 @@ async fn a_charge_that_is_taken_back_was_never_there() {
     assert_eq!(redis.command(&["HGET", "usage:tier:free:2024-02-29", "total_requests"]), "0");
     let again = quota.admit(ask()).await.expect("there is room again, and the refusal is forgotten");
     assert_eq!(left(&again.windows, "session"), Some(4));
+}
+
+#[tokio::test]
+async fn a_task_that_is_submitted_again_is_charged_once_whether_it_goes_on_or_has_ended() {
+    let redis = testkit::Redis::start().await;
+    let tiers = free(|limits| {
+        (limits.per_minute, limits.tokens_per_day, limits.concurrent_tasks) = (Some(5), Some(1000), Some(1));
+    });
+    let quota = with(&redis, tiers).await.at(at(NOON * 1000));
+    let once = task(Tier::Free, 100);
+    quota.admit(once.clone()).await.unwrap();
+    let again = quota.admit(once.clone()).await.expect("it is the same task");
+    assert_eq!((left(&again.windows, "minute"), left(&again.windows, "tokens-day")), (Some(4), Some(900)));
+    quota.refund(&again.receipt).await.unwrap();
+    assert_eq!(tokens(&quota).await, Some(900), "the first charge is not taken back by the second");
+    quota.settle(&acme(), Tier::Free, once.task.unwrap(), 30.into()).await.unwrap();
+    quota.admit(once.clone()).await.expect("it has ended, and is the same task still");
+    let windows = quota.status(&acme(), Tier::Free).await.unwrap();
+    assert_eq!((left(&windows, "tasks"), left(&windows, "tokens-day")), (Some(1), Some(970)));
+    quota.admit(task(Tier::Free, 10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_broke_off_is_charged_the_estimate_at_least() {
+    let redis = testkit::Redis::start().await;
+    let quota = with(&redis, free(|limits| limits.tokens_per_day = Some(1000))).await.at(at(NOON * 1000));
+    for (tokens, left) in [(0, 900), (300, 600)] {
+        let task = task(Tier::Free, 100);
+        quota.admit(task.clone()).await.unwrap();
+        let spent = Spent { tokens, broke_off: true };
+        quota.settle(&acme(), Tier::Free, task.task.unwrap(), spent).await.unwrap();
+        assert_eq!(self::tokens(&quota).await, Some(left));
+    }
 }

@@ -1,9 +1,11 @@
 //! What a request costs its tenant.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use action::{Action, AgentId, SessionId, TaskId};
 use fault::{Failure, Fault as _};
+use proto::execution::v1::AgentRun;
 use proto::management::v1::Agent;
 use quota::{AgentLimits, Charge, UsageKind, Window};
 use tonic::Status;
@@ -22,11 +24,12 @@ pub struct Spend {
     address: Option<(IpAddr, u32)>,
     task: Option<TaskId>,
     tokens: u64,
+    lease: Option<Duration>,
 }
 
 impl From<UsageKind> for Spend {
     fn from(kind: UsageKind) -> Self {
-        Self { kind, session: None, agent: None, address: None, task: None, tokens: 0 }
+        Self { kind, session: None, agent: None, address: None, task: None, tokens: 0, lease: None }
     }
 }
 
@@ -63,6 +66,12 @@ impl Spend {
         Self { task: Some(task), tokens, ..self }
     }
 
+    /// Says after which time the task counts as lost, where it may take longer than the tiers' budgets.
+    #[must_use]
+    pub fn lasting(self, lease: Duration) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
     /// Counts it for the session of an action, and the action's task among those that go on, unless that was said.
     #[must_use]
     pub fn of_action(self, action: &Action) -> Self {
@@ -72,14 +81,16 @@ impl Spend {
 
     pub(super) fn charge(self, caller: &Caller) -> Result<Charge, Failure> {
         let (tenant, tier) = caller.tenant()?;
-        let Self { kind, session, agent, address, task, tokens } = self;
-        Ok(Charge { tenant, tier, kind, session, agent, address, task, tokens })
+        let Self { kind, session, agent, address, task, tokens, lease } = self;
+        Ok(Charge { tenant, tier, kind, session, agent, address, task, tokens, lease })
     }
 }
 
-/// Estimates what an agent's answer to a message takes: the message, what the agent is told, and the longest answer it gives.
-pub fn estimate_tokens(agent: &Agent, message: &str) -> u64 {
-    let characters = message.len() as u64 + agent.system_prompt.len() as u64;
+/// Estimates what an agent's answer to a message takes: the message, what was said before as far as the caller says it, what the
+/// agent is told, and the longest answer it gives.
+pub fn estimate_tokens(agent: &Agent, run: &AgentRun) -> u64 {
+    let told: usize = run.history.iter().map(|message| message.content.len()).sum();
+    let characters = (run.message.len() + told) as u64 + u64::from(agent.prompt_bytes);
     characters.div_ceil(CHARACTERS_PER_TOKEN) + u64::from(agent.max_tokens)
 }
 

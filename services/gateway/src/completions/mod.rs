@@ -13,10 +13,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::HeaderMap;
 use proto::management::v1::ListAgentsRequest;
 use serde::Serialize;
+use service_kit::NotAdmitted;
 use utoipa::ToSchema;
 
 pub(crate) use request::CompletionBody;
@@ -26,7 +28,7 @@ use crate::edge::Edge;
 use crate::identity::Proved;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
-use crate::watch::Watch;
+use crate::watch::{GivenUp, Watch};
 use crate::{body, chat, limits};
 use chunk::{Completion, Labels};
 use request::Question;
@@ -65,9 +67,18 @@ pub(crate) async fn create(
     let fields = body::json_object(&headers, body, edge.body()).await?;
     let Question { model, asserted, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
     asserted.agree(&caller)?;
-    let posted = chat::post(&edge, caller.clone(), to, text, TaskId::new()).await;
-    let (accepted, windows) = posted.map_err(limits::refused)?;
-    let watch = Watch::open(&edge, &caller, accepted.task_id()).await?;
+    let task = TaskId::new();
+    let given_up = GivenUp::of(&edge, &caller, task);
+    let (accepted, windows) = match chat::post(&edge, caller, to, text, task).await {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            if !refused.failure.leaves_doubt() {
+                given_up.disarm();
+            }
+            return Err(limits::refused(of_model(refused)));
+        }
+    };
+    let watch = Watch::open(given_up).await?;
     let labels = Labels::new(accepted.task_id(), model);
     let limits = limits::openai_headers(&windows);
     if stream {
@@ -76,6 +87,18 @@ pub(crate) async fn create(
     }
     let answer = watch.answer().await?;
     Ok((limits, Json(Completion::whole(&labels, answer))).into_response())
+}
+
+/// A model that is not there is what clients call it.
+fn of_model(refused: NotAdmitted) -> NotAdmitted {
+    let NotAdmitted { failure, windows } = refused;
+    let failure = match failure.field_name() {
+        Some("agent_id") if failure.reason() == &reason::ACCESS_DENIED => {
+            Failure::new(&reason::AGENT_NOT_FOUND, failure.detail()).field("model")
+        }
+        _ => failure,
+    };
+    NotAdmitted { failure, windows }
 }
 
 /// Lists the tenant's agents as models.

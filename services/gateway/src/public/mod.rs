@@ -5,9 +5,11 @@
 
 mod place;
 mod resolver;
+mod visits;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use action::{ContextType, SessionId, TaskId, agent_run};
 use axum::Json;
@@ -15,7 +17,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use fault::{Failure, Fault as _, Problem};
+use fault::{Failure, Fault as _, Problem, reason};
 use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, Method, header};
 use proto::execution::v1::AgentRun;
@@ -25,7 +27,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use resolver::{ExecutionContextResolver, Resolved};
+pub(crate) use visits::Visits;
 
+use crate::body;
 use crate::chat::{self, ChatBody};
 use crate::client::ClientAddress;
 use crate::edge::Edge;
@@ -33,9 +37,8 @@ use crate::headers::Destination;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::router::not_found;
-use crate::view::{AgentInfo, Source, kind_word};
-use crate::watch::{Seen, Watch};
-use crate::{body, limits};
+use crate::view::kind_word;
+use crate::watch::{Answer, GivenUp, Seen, Watch};
 use place::Place;
 
 /// A public agent, as anybody sees it.
@@ -67,8 +70,25 @@ pub(crate) struct PublicAnswerView {
     /// Goes on with this conversation; whoever has it can.
     session: Uuid,
     response: String,
-    sources: Vec<Source>,
-    agent_info: Option<AgentInfo>,
+    /// Documents that it rests on.
+    sources: Vec<PublicSourceView>,
+}
+
+/// A document that an answer rests on, by its number in the text. Its passages are the tenant's.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PublicSourceView {
+    index: u32,
+    title: String,
+}
+
+impl PublicAnswerView {
+    fn of(session: Uuid, answer: Answer) -> Self {
+        let sources = answer.sources.iter().map(|source| {
+            let (index, title) = source.cited();
+            PublicSourceView { index, title: title.to_owned() }
+        });
+        Self { session, response: answer.text, sources: sources.collect() }
+    }
 }
 
 /// Answers whatever has no route: a public address, or nothing.
@@ -76,6 +96,12 @@ pub(crate) async fn or_not_found(State(edge): State<Edge>, request: Request) -> 
     let Some(place) = Place::of(&request, edge.config.public_domain.as_deref()) else {
         return not_found().into_response();
     };
+    let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
+    if !address.is_some_and(|address| edge.visits.take(address)) {
+        let text = "too many addresses are looked up; come back a little later";
+        let failure = Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(Duration::from_secs(1));
+        return Refusal::from(failure).into_response();
+    }
     let answered = match *request.method() {
         Method::GET | Method::HEAD => describe(&edge, &place).await.map(IntoResponse::into_response),
         Method::POST => ask(&edge, &place, request).await,
@@ -123,17 +149,31 @@ async fn ask(edge: &Edge, place: &Place, request: Request) -> Result<Response, R
     let address = address.ok_or_else(Failure::internal)?;
     let (text, session) = read(edge, &parts.headers, body).await?;
     let to = destination(edge, &resolved, session, address)?;
-    let posted = chat::post(edge, resolved.owner.clone(), to, text, TaskId::new()).await;
-    // The limits of the owner are nobody else's business.
-    let (accepted, _) = posted.map_err(limits::refused)?;
-    let watch = Watch::open(edge, &resolved.owner, accepted.task_id()).await?;
+    let task = TaskId::new();
+    let given_up = GivenUp::of(edge, &resolved.owner, task);
+    if let Err(refused) = chat::post(edge, resolved.owner.clone(), to, text, task).await {
+        if !refused.failure.leaves_doubt() {
+            given_up.disarm();
+        }
+        return Err(to_anybody(&refused.failure));
+    }
+    let watch = Watch::open(given_up).await?;
     if wants_events(&parts.headers) {
         let events = events(watch, session).map(Ok::<_, Infallible>);
         return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
     }
     let answer = watch.answer().await?;
-    let view = PublicAnswerView { session, response: answer.text, sources: answer.sources, agent_info: answer.agent };
-    Ok(Json(view).into_response())
+    Ok(Json(PublicAnswerView::of(session, answer)).into_response())
+}
+
+/// Says to a visitor what concerns a visitor: which limit of the owner is used up, and how large it is, does not.
+fn to_anybody(failure: &Failure) -> Refusal {
+    let is_own = failure.metadata().iter().any(|(name, value)| name == "window" && value == "address");
+    if failure.reason() != &reason::RATE_LIMIT_EXCEEDED || is_own {
+        return failure.clone().into();
+    }
+    let told = Failure::new(&reason::RATE_LIMIT_EXCEEDED, "the agent takes no more messages for now");
+    told.retry_after(failure.retry_delay().unwrap_or_default()).into()
 }
 
 async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<(ChatBody, Uuid), Failure> {
@@ -184,13 +224,7 @@ fn events(watch: Watch, session: Uuid) -> impl Stream<Item = Event> + Send {
                 }
             }
             Ok(Seen::Answer(answer)) => {
-                let view = PublicAnswerView {
-                    session,
-                    response: answer.text,
-                    sources: answer.sources,
-                    agent_info: answer.agent,
-                };
-                let data = serde_json::to_string(&view).unwrap_or_default();
+                let data = serde_json::to_string(&PublicAnswerView::of(session, answer)).unwrap_or_default();
                 (Event::default().event("answer").data(data), (None, attempt, None))
             }
             Err(failure) => {

@@ -18,6 +18,13 @@ pub(crate) struct Source {
     similarity: f64,
 }
 
+impl Source {
+    /// Returns the number by which the answer cites it, and the title of its document.
+    pub(crate) fn cited(&self) -> (u32, &str) {
+        (self.index, &self.title)
+    }
+}
+
 impl From<wire::Source> for Source {
     fn from(source: wire::Source) -> Self {
         Self {

@@ -33,6 +33,7 @@ async fn a_made_agent_is_returned_whole_and_with_its_defaults() {
         minimum_tier: Tier::Free.into(),
         version: 1,
         limits: Some(wire::AgentLimits::default()),
+        prompt_bytes: 9,
         created_at: made.created_at,
         updated_at: made.created_at,
         ..Default::default()
