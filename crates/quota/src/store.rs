@@ -102,11 +102,7 @@ impl Store {
             plan.task.map(|task| task.to_string()).unwrap_or_default(),
             lease.as_millis().to_string(),
             plan.tasks.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
-            plan.windows
-                .iter()
-                .filter(|window| window.counts_tokens())
-                .map(|window| format!(":{}", window.amount))
-                .collect(),
+            reserved(plan),
             plan.windows.len().to_string(),
         ];
         for window in &plan.windows {
@@ -221,6 +217,12 @@ impl Store {
     fn names<'a>(&self, tenant: &'a TenantId) -> Names<'a> {
         Names { tenant, braces: self.redis.is_cluster() }
     }
+}
+
+/// What a task reserves in each window of tokens, each behind a colon.
+fn reserved(plan: &Plan) -> String {
+    let tokens = plan.windows.iter().filter(|window| window.counts_tokens());
+    tokens.fold(String::new(), |text, window| text + ":" + &window.amount.to_string())
 }
 
 /// The mark of a task that was settled.

@@ -142,11 +142,7 @@ impl Config {
         let socket_frames_burst = count("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
         let public_per_minute = count("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", default.public_per_minute);
         let connections_per_user = count("GATEWAY_WEBSOCKET_CONNECTIONS_PER_USER", default.connections_per_user);
-        let mut connections = default.connections;
-        for tier in Tier::ALL {
-            let name = format!("WEBSOCKET_CONNECTIONS_{}", tier.as_str().to_uppercase());
-            connections[tier as usize] = count(&name, connections[tier as usize]);
-        }
+        let connections = read_connections(settings, default.connections);
         let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
         Self {
             enable_access_validation,
@@ -185,6 +181,15 @@ impl Config {
             drain_grace,
         }
     }
+}
+
+/// Reads `WEBSOCKET_CONNECTIONS_{TIER}`.
+fn read_connections(settings: &mut Settings, mut connections: [u32; 4]) -> [u32; 4] {
+    for tier in Tier::ALL {
+        let name = format!("WEBSOCKET_CONNECTIONS_{}", tier.as_str().to_uppercase());
+        connections[tier as usize] = settings.get_in(&name, connections[tier as usize], 1..);
+    }
+    connections
 }
 
 /// Reads `GATEWAY_TRUSTED_PROXIES`: networks such as `10.0.0.0/8`, or single addresses.

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToResponse, ToSchema};
 
@@ -44,7 +45,7 @@ pub(crate) struct ProblemView {
                        `RateLimit`, `RateLimit-Policy`, `X-Request-Id` and `traceresponse`.",
     ),
     paths(crate::public::describe, crate::public::ask),
-    components(schemas(ProblemView), responses(ProblemView)),
+    components(schemas(ProblemView, OpenAiErrorView), responses(ProblemView, OpenAiErrorView)),
     modifiers(&Credentials),
     security(("bearer" = []), ("api_key" = [])),
     tags(
@@ -72,6 +73,50 @@ impl Modify for Credentials {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(key));
+    }
+}
+
+/// A refusal, as clients of OpenAI's API look for it.
+#[derive(Debug, Serialize, ToSchema, ToResponse)]
+#[response(description = "Refused; `error` says why", content_type = "application/json")]
+pub(crate) struct OpenAiErrorView {
+    error: OpenAiErrorBody,
+}
+
+/// Why something was refused, in OpenAI's words.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OpenAiErrorBody {
+    message: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Field at fault.
+    param: Option<String>,
+    /// Stable machine name.
+    code: String,
+}
+
+/// Says of every answer what it is, where its route has no more to say than its status.
+pub(crate) fn complete(contract: &mut utoipa::openapi::OpenApi) {
+    for item in contract.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    meaning(status).clone_into(&mut response.description);
+                }
+            }
+        }
+    }
+}
+
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "201" => "It was made",
+        "202" => "It was accepted, and is worked on",
+        "503" => "Something does not work at the moment",
+        _ => "What was asked for",
     }
 }
 

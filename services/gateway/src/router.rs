@@ -25,7 +25,8 @@ use crate::{
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
     let cors = tower::util::option_layer(edge.config.allowed_origins.layer());
-    let (documented, contract) = documented(&edge);
+    let (documented, mut contract) = documented(&edge);
+    openapi::complete(&mut contract);
     documented
         .route("/ws/{session_id}", get(socket::upgrade))
         .route("/asyncapi.json", get(asyncapi::document))

@@ -26,7 +26,7 @@ pub(crate) use shape::reshape;
 
 use crate::edge::Edge;
 use crate::identity::Proved;
-use crate::openapi::ProblemView;
+use crate::openapi::OpenAiErrorView;
 use crate::problem::Refusal;
 use crate::watch::{GivenUp, Watch};
 use crate::{body, chat, limits};
@@ -55,7 +55,7 @@ struct ModelView {
 #[utoipa::path(
     post, path = "/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
     request_body = CompletionBody,
-    responses((status = 200, body = Completion), (status = "default", response = ProblemView)),
+    responses((status = 200, body = Completion), (status = "default", response = OpenAiErrorView)),
 )]
 pub(crate) async fn create(
     State(edge): State<Edge>,
@@ -104,7 +104,7 @@ fn of_model(refused: NotAdmitted) -> NotAdmitted {
 /// Lists the tenant's agents as models.
 #[utoipa::path(
     get, path = "/v1/models", tag = "openai", operation_id = "listModels",
-    responses((status = 200, body = ModelsView), (status = "default", response = ProblemView)),
+    responses((status = 200, body = ModelsView), (status = "default", response = OpenAiErrorView)),
 )]
 pub(crate) async fn models(State(edge): State<Edge>, Proved(caller): Proved) -> Result<Json<ModelsView>, Refusal> {
     let request = edge.call(ListAgentsRequest { page_size: 100, ..ListAgentsRequest::default() });

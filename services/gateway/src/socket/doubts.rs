@@ -39,9 +39,11 @@ impl Doubts {
         }
     }
 
-    /// Makes a doubt arise at once: another credential has come.
-    pub(super) fn at_once(&mut self) {
-        self.next = Some(Instant::now());
+    /// Makes a doubt arise at once when another credential has come.
+    pub(super) fn renewed(&mut self, another: bool) {
+        if another {
+            self.next = Some(Instant::now());
+        }
     }
 
     /// Notes until when a credential lasts that was proved.

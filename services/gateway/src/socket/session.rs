@@ -54,7 +54,7 @@ async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Plac
             if close == Close::Draining {
                 let _elapsed = tokio::time::timeout(LAST_ANSWERS, session.finish(&mut line)).await;
             }
-            session.acknowledge().await;
+            let _told = session.acknowledge().await;
             close
         }
         Err(close) => close,
@@ -166,10 +166,7 @@ impl Session {
                 Due::Push(None) => Err(Close::Unavailable),
                 Due::Seen(seen) => self.forward(line, seen).await,
                 Due::Done(outcome) => self.done(line, outcome).await,
-                Due::Acknowledge => {
-                    self.acknowledge().await;
-                    Ok(())
-                }
+                Due::Acknowledge => self.acknowledge().await,
                 Due::Ping => {
                     pong_until.get_or_insert_with(|| Instant::now() + edge.config.ping_timeout);
                     proving.get_or_insert_with(|| self.prove_again());
@@ -183,8 +180,7 @@ impl Session {
                 }
                 Due::Proved(proved) => {
                     proving = None;
-                    doubts.proved(proved.as_ref().ok().copied().flatten());
-                    self.still_proved(line, proved).await
+                    self.still_proved(line, proved, &mut doubts).await
                 }
                 Due::Unattached => self.unattached(line).await,
                 Due::Draining => Err(Close::Draining),
@@ -192,9 +188,7 @@ impl Session {
             if let Err(close) = done {
                 return close;
             }
-            if std::mem::take(&mut self.renewed) {
-                doubts.at_once();
-            }
+            doubts.renewed(std::mem::take(&mut self.renewed));
         }
     }
 
@@ -208,8 +202,15 @@ impl Session {
         &mut self,
         line: &mut Line,
         proved: Result<Option<SystemTime>, Failure>,
+        doubts: &mut Doubts,
     ) -> Result<(), Close> {
-        let Err(failure) = proved else { return Ok(()) };
+        let failure = match proved {
+            Ok(end) => {
+                doubts.proved(end);
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
         if failure.is_transient() {
             return Ok(());
         }
@@ -226,10 +227,11 @@ impl Session {
     }
 
     /// Tells on what the client has dealt with.
-    async fn acknowledge(&mut self) {
+    async fn acknowledge(&mut self) -> Result<(), Close> {
         if let Some(Ack { epoch, seq }) = self.acks.take(Instant::now()) {
             self.following.acknowledge(epoch, seq).await;
         }
+        Ok(())
     }
 
     async fn push(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {

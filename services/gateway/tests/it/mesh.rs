@@ -56,12 +56,12 @@ impl Mesh {
 
     /// Starts a mesh whose processes have other settings.
     pub(crate) async fn made(config: Config, change: impl Fn(&mut KitConfig)) -> Self {
-        Self::built(config, change, |_, _| {}).await
+        Box::pin(Self::built(config, change, |_, _| {})).await
     }
 
     /// Starts with a kit of the gateway that is changed before, knowing where the orchestrators are.
     pub(crate) async fn changed(config: Config, change: impl FnOnce(&mut Kit, &[SocketAddr])) -> Self {
-        Self::built(config, |_| {}, change).await
+        Box::pin(Self::built(config, |_| {}, change)).await
     }
 
     async fn built(
