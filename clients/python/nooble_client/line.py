@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 MOST_BYTES = 16 * 1024 * 1024
 # Longest time until the server must have let us in.
 GREETING = 15.0
+
+
+async def _gotten(get: Callable[[], Awaitable[Any]]) -> Any:
+    """What the application gets from elsewhere may fail as everything that goes over a network does: it is tried again."""
+    try:
+        return await get()
+    except NoobleError:
+        raise
+    except Exception as cause:
+        raise lost("the credential could not be had") from cause
 
 
 class Line:
@@ -43,9 +53,9 @@ class Line:
         query |= {} if after is None else {"epoch": after.epoch, "seq": after.seq}
         headers, key = {}, None
         if session.auth == "ticket":
-            query["ticket"] = await (session.ticket() if session.ticket else client.ticket(session.id))
+            query["ticket"] = await _gotten(session.ticket or (lambda: client.ticket(session.id)))
         else:
-            key = await client.credential()
+            key = await _gotten(client.credential)
         if session.auth == "header" and key is not None:
             headers["Authorization"] = f"Bearer {key}"
         url = f"{re.sub('^http', 'ws', client.url)}/ws/{quote(session.id, safe='')}?{urlencode(query)}"
@@ -78,7 +88,9 @@ class Line:
         silent = False
         while not self._dropped:
             try:
-                text = await asyncio.wait_for(self._socket.recv(), self._heartbeat)
+                # Not `wait_for`, which before Python 3.12 may swallow that we are told to end.
+                async with asyncio.timeout(self._heartbeat):
+                    text = await self._socket.recv()
             except TimeoutError:
                 if silent:
                     self.drop()

@@ -195,15 +195,19 @@ class Session:
                 wait = error.retry_after or 0.0
             except OSError:
                 pass
+            except Exception as error:
+                # Nobody looks at this task: a mistake, such as an address that is none, is shown to who uses the session.
+                body = {"title": "The session failed", "detail": repr(error), "reason": "client_failed"}
+                return self._end(NoobleError(body))
             if 4500 <= code <= 4999:
                 title = "The socket was closed for good"
                 body = {"title": title, "detail": f"{title}: {code} {reason}", "reason": reason or "closed"}
                 return self._end(NoobleError(body, close_code=code))
             if opened and time.monotonic() - began > STEADY:
                 attempt = 0
-            attempt += 1
             told = re.search(r"retry_after_ms=(\d+)", reason)
             again = int(told[1]) / 1000 if told else wait + jitter(attempt)
+            attempt += 1
             self._spawn(self._emit("close", Closed(code, reason, again)))
             await asyncio.sleep(again)
 
@@ -224,6 +228,8 @@ class Session:
 
     def _take(self, line: Line, frame: dict[str, Any]) -> None:
         """Takes a frame as it comes."""
+        if self.error:
+            return line.drop()
         if frame["type"] == "connection_ack":
             position = self._inbox.begin(Position(frame["epoch"], frame["seq"]))
             self._line = line

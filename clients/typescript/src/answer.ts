@@ -125,7 +125,8 @@ export class Answer implements PromiseLike<AgentResponse>, AsyncIterable<Delta> 
 
   #failure(reason: string, detail: unknown, body: Record<string, unknown> = {}): NoobleError {
     const text = typeof detail === "string" ? detail : `the task ended as ${reason}`;
-    return new NoobleError({ ...body, type: "about:blank", title: "No answer", reason, detail: text }, { taskId: this.#taskId });
+    const facts = { type: "about:blank", title: "No answer", status: 0, reason, detail: text };
+    return new NoobleError({ ...body, ...facts }, { taskId: this.#taskId });
   }
 
   #begin(attempt: number): void {

@@ -1,7 +1,8 @@
 // One connection: how it is opened, kept alive, and what it ended with.
 
-import type { Nooble } from "./client.js";
+import { lost, type Nooble } from "./client.js";
 import type { Position } from "./inbox.js";
+import { NoobleError } from "./problem.js";
 import type { Frame, SessionOptions } from "./session.js";
 
 /** `header` works with sockets whose constructor takes headers, such as those of `ws`. */
@@ -28,6 +29,15 @@ export interface LineEnd {
 /** Longest time until the server must have greeted. */
 const GREETING = 15_000;
 const OPEN = 1;
+
+/** What the application gets from elsewhere may fail as everything that goes over a network does: it is tried again. */
+async function gotten<T>(get: () => Promise<T>): Promise<T> {
+  try {
+    return await get();
+  } catch (error) {
+    throw error instanceof NoobleError ? error : lost("the credential could not be had", error);
+  }
+}
 
 export class Line {
   /** Resolves when the connection has ended. */
@@ -71,8 +81,8 @@ export class Line {
     if (user !== undefined) query.set("user_id", user);
     if (from) query.set("epoch", from.epoch);
     if (from) query.set("seq", String(from.seq));
-    if (auth === "ticket") query.set("ticket", await (options.ticket?.() ?? client.ticket(session)));
-    const key = auth === "ticket" ? undefined : await client.credential();
+    if (auth === "ticket") query.set("ticket", await gotten(options.ticket ?? (() => client.ticket(session))));
+    const key = auth === "ticket" ? undefined : await gotten(() => client.credential());
     const protocols = ["nooble.v1"];
     if (auth === "subprotocol" && key !== undefined) protocols.push(`bearer.${key}`);
     const headers = auth === "header" && key !== undefined ? [{ headers: { Authorization: `Bearer ${key}` } }] : [];

@@ -210,14 +210,17 @@ export class Session {
       try {
         end = await this.#connect();
       } catch (error) {
-        if (error instanceof NoobleError && error.isFinal) return this.#finish(error);
+        // Anything but a refusal is a mistake, such as an address that is none, which would be made for ever.
+        if (!(error instanceof NoobleError)) return this.#finish(broken(error));
+        if (error.isFinal) return this.#finish(error);
         end = { code: 1006, reason: "", opened: false };
       }
       if (this.#error) return;
       if (FATAL(end.code)) return this.#finish(over(end));
       if (end.opened && Date.now() - began > STEADY) attempt = 0;
       const told = /retry_after_ms=(\d+)/.exec(end.reason)?.[1];
-      const again = told === undefined ? jitter((attempt += 1)) : Number(told);
+      const again = told === undefined ? jitter(attempt) : Number(told);
+      attempt += 1;
       void this.#emit("close", { code: end.code, reason: end.reason, again });
       await sleep(again, this.#stop.signal).catch(() => undefined);
     }
@@ -348,6 +351,10 @@ export class Session {
 function over({ code, reason }: LineEnd): NoobleError {
   const title = "The socket was closed for good";
   return new NoobleError({ title, detail: `${title}: ${code} ${reason}`, reason: reason || "closed" }, { closeCode: code });
+}
+
+function broken(cause: unknown): NoobleError {
+  return new NoobleError({ title: "The session failed", detail: String(cause), reason: "client_failed" }, { cause });
 }
 
 /** Reads the frame that refuses a request. */

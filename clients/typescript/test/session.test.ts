@@ -98,7 +98,7 @@ test("a cancelled task ends its answer", async (context) => {
     // It was quicker.
     if (error === undefined) continue;
     assert.ok(error instanceof NoobleError);
-    assert.deepEqual([error.taskId, error.reason], [answer.taskId, "TASK_CANCELLED"]);
+    assert.deepEqual([error.taskId, error.reason], [answer.taskId, "CANCELLED"]);
     session.close();
     return;
   }
@@ -117,4 +117,9 @@ test("a wrong key ends the session, also where the socket does not say why", asy
   assert.deepEqual([closed.closeCode, closed.reason], [4501, "invalid_token"]);
   const other = await ended(tenant("enterprise", { tier: "free" }).session(sessionId()));
   assert.equal(other.status, 403);
+});
+
+test("a mistake ends the session instead of being made for ever", async () => {
+  const error = await ended(tenant("enterprise", { key: "no token at all" }).session(sessionId()));
+  assert.equal(error.reason, "client_failed");
 });
