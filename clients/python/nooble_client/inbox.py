@@ -33,8 +33,8 @@ class Inbox:
 
     def begin(self, position: Position) -> Position:
         """A connection begins where the server says, unless it is known better."""
-        self.received = self.received or position
-        self.handled = self.handled or position
+        if self.received is None:
+            self.received = self.handled = self._acknowledged = position
         return self.received
 
     def speak(self, say: Callable[[Position], None] | None) -> None:

@@ -79,7 +79,7 @@ class Fake:
 
 class Protocol(unittest.IsolatedAsyncioTestCase):
     async def test_frames_that_come_twice_are_shown_once_and_what_was_handled_is_acknowledged_together(self) -> None:
-        async with Fake(ack_interval=0.1) as fake:
+        async with Fake(ack_interval=0.5) as fake:
             seen: list[int] = []
             fake.session.on("frame", lambda frame: seen.append(frame["seq"]))
             twice = [delta(1, 0, "a"), delta(2, 1, "b")]

@@ -29,8 +29,7 @@ export class Inbox {
 
   /** A connection begins where the server says, unless it is known better. */
   begin(position: Position): Position {
-    this.received ??= position;
-    this.handled ??= position;
+    if (!this.received) this.received = this.handled = this.#acknowledged = position;
     return this.received;
   }
 

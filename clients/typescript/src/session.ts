@@ -92,7 +92,9 @@ export class Session {
   #early: Frame[] = [];
   #asking = 0;
   #asked = 0;
+  /** The connection over which the session is followed, and the one that was opened last, which may not be so far. */
   #line: Line | undefined;
+  #newest: Line | undefined;
   #ready = deferred();
   #error: NoobleError | undefined;
 
@@ -231,6 +233,7 @@ export class Session {
     // Who is behind with what came already does not ask for more.
     await this.#inbox.room();
     const line = await Line.open(this.client, this.id, this.options, this.#inbox.received, (frame) => this.#take(line, frame));
+    this.#newest = line;
     if (this.#error) line.close();
     const end = await line.ended;
     if (this.#line === line) {
@@ -339,7 +342,7 @@ export class Session {
     this.#error = error;
     this.#stop.abort(error);
     this.#ready.reject(error);
-    this.#line?.close();
+    this.#newest?.close();
     for (const answer of this.#answers.values()) answer.fail(error);
     for (const { reject } of this.#requests.values()) reject(error);
     this.#answers.clear();

@@ -62,7 +62,7 @@ class Fake {
 }
 
 test("frames that come twice are shown once, and what was handled is acknowledged together", async (context) => {
-  const fake = await Fake.start(context, { ackInterval: 100 });
+  const fake = await Fake.start(context, { ackInterval: 500 });
   const seen: number[] = [];
   fake.session.on("frame", ({ seq }) => void seen.push(seq!));
   fake.say(delta(1, 0, "a"), delta(2, 1, "b"), delta(1, 0, "a"), delta(2, 1, "b"), delta(3, 2, "c"));
