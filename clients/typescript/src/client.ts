@@ -75,6 +75,7 @@ interface Request {
   headers?: Record<string, string>;
   body?: unknown;
   waitWhenLimited?: boolean;
+  retries?: number;
   signal?: AbortSignal;
 }
 
@@ -134,12 +135,12 @@ export class Nooble {
   }
 
   /** Gets a ticket, which opens one socket within 30 seconds; for the session that is named, or any. */
-  async ticket(session?: string, signal?: AbortSignal): Promise<string> {
+  async ticket(session?: string, options: { signal?: AbortSignal; retries?: number } = {}): Promise<string> {
     const { tenant, tier, user } = this.options;
     const headers = { "X-Tenant-ID": tenant, "X-Tenant-Tier": tier, ...(user ? { "X-User-ID": user } : {}) };
     const body = session === undefined ? {} : { session_id: session };
     const path = "/api/v1/ws-tickets";
-    const { ticket } = await this.#json<{ ticket: string }>({ method: "POST", path, headers, body, signal });
+    const { ticket } = await this.#json<{ ticket: string }>({ method: "POST", path, headers, body, ...options });
     return ticket;
   }
 
@@ -213,7 +214,7 @@ export class Nooble {
       }
       const again = error.status === 0 || error.status === 503 || (error.status === 429 && request.waitWhenLimited);
       const seconds = error.retryAfter ?? 0;
-      if (!again || attempt >= this.#retries || seconds > LONGEST_WAIT) throw error;
+      if (!again || attempt >= (request.retries ?? this.#retries) || seconds > LONGEST_WAIT) throw error;
       await sleep(seconds * 1000 + jitter(attempt), request.signal);
     }
   }

@@ -245,7 +245,7 @@ export class Session {
     this.#requests.clear();
     // A browser does not say why a handshake failed. The same credential is asked for a ticket, which is refused for the same reasons.
     if (!end.opened && !this.#error && this.options.auth !== "ticket" && this.client.options.key !== undefined) {
-      await this.client.ticket(this.id, this.#stop.signal);
+      await this.client.ticket(this.id, { signal: this.#stop.signal, retries: 0 });
     }
     return end;
   }
