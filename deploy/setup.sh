@@ -49,6 +49,29 @@ python_worker() {
   cp "$wanted" "$tools/python/requirements.txt"
 }
 
+# Anew when what the tests of the clients need has changed.
+python_client() {
+  local wanted=clients/python/requirements.txt
+  if cmp -s "$wanted" "$tools/python-client/requirements.txt"; then return; fi
+  say "installing what the client in Python needs into .tools/python-client"
+  rm -rf "$tools/python-client"
+  python3 -m venv "$tools/python-client"
+  "$tools/python-client/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
+  cp "$wanted" "$tools/python-client/requirements.txt"
+}
+
+typescript_client() {
+  local wanted=clients/typescript/package.json names
+  if cmp -s "$wanted" "$tools/typescript/wanted.json"; then return; fi
+  say "installing what the tests of the client in TypeScript need into .tools/typescript"
+  rm -rf "$tools/typescript"
+  mkdir -p "$tools/typescript"
+  names=$(node -p "Object.entries(require('./$wanted').devDependencies).map((pinned) => pinned.join('@')).join(' ')")
+  # shellcheck disable=SC2086 # one word per package
+  npm install --silent --no-fund --no-audit --no-package-lock --prefix "$tools/typescript" $names >/dev/null
+  cp "$wanted" "$tools/typescript/wanted.json"
+}
+
 test_tools() {
   if ! have buf; then
     say "installing buf (protobuf lint, and the gRPC client of the tests) into .tools/npm"
@@ -67,4 +90,4 @@ test_tools() {
 require cargo cc make python3
 broker
 deploy/fetch-model.sh "$tools/models/all-minilm-l6-v2"
-if [ "${1:-}" = --test ]; then require npm git; test_tools; python_worker; fi
+if [ "${1:-}" = --test ]; then require npm node git; test_tools; python_worker; python_client; typescript_client; fi
