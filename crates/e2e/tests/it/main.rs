@@ -9,6 +9,7 @@ mod crash;
 mod drain;
 mod idempotency;
 mod identity;
+mod matrix;
 mod mesh_tls;
 mod openai;
 mod provider;
