@@ -10,7 +10,6 @@ mod drain;
 mod idempotency;
 mod identity;
 mod matrix;
-mod mesh_tls;
 mod openai;
 mod provider;
 mod public;
