@@ -62,6 +62,17 @@ word_ids! {
     DocumentId = "document_id";
 }
 
+/// Names that stand first in paths of the product; a tenant of that name would have addresses that nobody reaches.
+const RESERVED: [&str; 12] =
+    ["api", "ws", "metrics", "health", "v1", "console", "docs", "errors", "openapi", "asyncapi", "admin", "www"];
+
+impl TenantId {
+    /// Tells whether a name would hide a path of the product, in whatever case it is written; no tenant has such a name.
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    }
+}
+
 fn is_word(text: &str) -> bool {
     (3..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')

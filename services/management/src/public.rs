@@ -7,18 +7,10 @@ use crate::agent_table as table;
 use crate::tenants::Tenant;
 use crate::{Error, Management};
 
-/// Names that stand first in paths of the product; no tenant has one of them.
-const RESERVED: [&str; 12] =
-    ["api", "ws", "metrics", "health", "v1", "console", "docs", "errors", "openapi", "asyncapi", "admin", "www"];
 /// What an agent's slug may stand behind in an address.
 const AGENT_PREFIXES: [&str; 2] = ["agente-", "agent-"];
 /// What stands for something else than an agent, none of which can be talked to in public.
 const OTHER_PREFIXES: [&str; 3] = ["workflow-", "kb-", "collection-"];
-
-/// Tells whether an id would hide a path of the product.
-pub(crate) fn is_reserved(tenant: &TenantId) -> bool {
-    RESERVED.iter().any(|name| tenant.as_str().eq_ignore_ascii_case(name))
-}
 
 impl Management {
     /// Finds the public agent that an address names, with its tenant. Whatever is not there, not active or not public looks

@@ -9,7 +9,6 @@ use sqlx::FromRow;
 use store::Sql;
 
 use crate::error::Thing;
-use crate::public::is_reserved;
 use crate::{Error, Management, field};
 
 /// A row of `tenants`.
@@ -43,7 +42,7 @@ impl Management {
     /// Makes a tenant. `ALREADY_EXISTS` when the id is taken.
     pub async fn create_tenant(&self, request: wire::CreateTenantRequest) -> Result<wire::Tenant, Error> {
         let id: TenantId = field::id_or_new("tenant_id", &request.tenant_id)?;
-        if is_reserved(&id) {
+        if TenantId::is_reserved(id.as_str()) {
             return Err(Error::field("tenant_id", "is a name that addresses of the product begin with"));
         }
         let name = field::line("name", &request.name, 1..=100)?;

@@ -1,10 +1,7 @@
 //! A public address, read.
 
+use action::TenantId;
 use http::{Request, header};
-
-/// Names that stand first in paths of the product; no tenant has one of them.
-const RESERVED: [&str; 12] =
-    ["api", "ws", "metrics", "health", "v1", "console", "docs", "errors", "openapi", "asyncapi", "admin", "www"];
 
 /// Whose address a request was sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +23,8 @@ impl Place {
             None => (subdomain(request, domain?)?, first),
         };
         let plain = |text: &str| !text.is_empty() && text.bytes().all(is_plain);
-        let open = !RESERVED.iter().any(|name| tenant.eq_ignore_ascii_case(name));
-        (open && plain(&tenant) && plain(slug)).then(|| Self { tenant, slug: slug.to_owned() })
+        (!TenantId::is_reserved(&tenant) && plain(&tenant) && plain(slug))
+            .then(|| Self { tenant, slug: slug.to_owned() })
     }
 }
 
