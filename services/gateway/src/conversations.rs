@@ -9,7 +9,7 @@ use proto::conversation::v1::ListMessagesRequest;
 use crate::edge::Edge;
 use crate::identity::Proved;
 use crate::openapi::ProblemView;
-use crate::params::{Params, wrong};
+use crate::params::{GRAMMAR, Params, wrong};
 use crate::problem::Refusal;
 use crate::router::Segment;
 use crate::view::{MessageView, MessagesView, filled};
@@ -30,8 +30,7 @@ pub(crate) async fn messages(
     Segment(id): Segment,
     params: Params,
 ) -> Result<Json<MessagesView>, Refusal> {
-    let id: ConversationId =
-        id.parse().map_err(|_| wrong("id", "must be 3 to 64 characters out of A-Z a-z 0-9 _ -"))?;
+    let id: ConversationId = id.parse().map_err(|_| wrong("id", GRAMMAR))?;
     let request = ListMessagesRequest { conversation_id: id.to_string(), ..ListMessagesRequest::default() };
     read(&edge, &caller, &params, request).await
 }

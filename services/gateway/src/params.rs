@@ -4,10 +4,13 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
 use fault::{Failure, reason};
+use http::Uri;
 use http::request::Parts;
 
 use crate::problem::Refusal;
 
+/// What identifiers are like.
+pub(crate) const GRAMMAR: &str = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
 /// Most entries of a page.
 const MOST: i32 = 100;
 
@@ -27,15 +30,23 @@ pub(crate) struct Page {
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Query(pairs) = query
-            .map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the parameters of the address are not valid UTF-8"))?;
-        Ok(Self(pairs))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Ok(Self::of(&parts.uri)?)
     }
 }
 
 impl Params {
+    /// Reads the parameters of an address.
+    pub(crate) fn of(address: &Uri) -> Result<Self, Failure> {
+        let unreadable = || Failure::new(&reason::INVALID_REQUEST, "the parameters of the address are not valid UTF-8");
+        Query::try_from_uri(address).map(|Query(pairs)| Self(pairs)).map_err(|_| unreadable())
+    }
+
+    /// Tells whether a parameter stands there, with whatever value.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
     /// Returns the value of a parameter that may stand once; an empty one counts as absent.
     pub(crate) fn one(&self, name: &'static str) -> Result<Option<&str>, Failure> {
         let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -48,8 +59,7 @@ impl Params {
 
     /// Reads an identifier.
     pub(crate) fn id<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, Failure> {
-        let grammar = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
-        self.one(name)?.map(|text| text.parse().map_err(|_| wrong(name, grammar))).transpose()
+        self.one(name)?.map(|text| text.parse().map_err(|_| wrong(name, GRAMMAR))).transpose()
     }
 
     /// Reads `page_size` and `page_token`.

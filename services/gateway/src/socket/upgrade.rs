@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use fault::{Failure, reason};
 use http::HeaderMap;
@@ -18,6 +18,7 @@ use super::session;
 use super::wanted::{self, Wanted};
 use crate::credential::Credential;
 use crate::edge::Edge;
+use crate::params::Params;
 use crate::problem::Refusal;
 use crate::router::Segment;
 use crate::tickets;
@@ -32,13 +33,13 @@ const READ_BUFFER: usize = 4 * 1024;
 pub(crate) async fn upgrade(
     State(edge): State<Edge>,
     Segment(session): Segment,
-    RawQuery(query): RawQuery,
+    params: Params,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     edge.config.allowed_origins.check(&headers)?;
-    let (wanted, proof) = arrive(&edge, &session, query.as_deref(), &headers).await?;
+    let (wanted, proof) = arrive(&edge, &session, &params, &headers).await?;
     let tenant = match &proof {
         Some((_, caller)) => Some(wanted.check(&edge, caller).await?.0),
         None => None,
@@ -65,7 +66,7 @@ pub(crate) async fn upgrade(
 async fn arrive(
     edge: &Edge,
     session: &str,
-    query: Option<&str>,
+    params: &Params,
     headers: &HeaderMap,
 ) -> Result<(Wanted, Option<(Proof, Caller)>), Failure> {
     let credential = Credential::find_on_upgrade(headers)?;
@@ -76,12 +77,12 @@ async fn arrive(
         }
         None => None,
     };
-    let ticket = wanted::ticket(query)?;
+    let ticket = wanted::ticket(params)?;
     if proved.is_some() && ticket.is_some() {
         let text = "a ticket and another credential were presented; send one of them";
         return Err(Failure::new(&reason::CREDENTIAL_INVALID, text).field("ticket"));
     }
-    let wanted = Wanted::parse(session, query, headers)?;
+    let wanted = Wanted::parse(session, params, headers)?;
     let (Some(ticket), Some(tenant)) = (ticket, wanted.tenant()) else { return Ok((wanted, proved)) };
     let caller = tickets::redeem(edge, tenant, &wanted.session, &ticket).await?;
     let until = Instant::now() + edge.proof;

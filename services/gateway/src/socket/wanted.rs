@@ -1,7 +1,5 @@
 //! What the one who opens a socket says about it: path, query and headers.
 
-use std::str::FromStr;
-
 use action::{AgentId, SessionId, TenantId, Tier, UserId};
 use fault::{Failure, reason};
 use http::HeaderMap;
@@ -11,6 +9,7 @@ use super::Position;
 use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::headers::{self, Asserted, name};
+use crate::params::{GRAMMAR, Params, wrong};
 
 /// Parameters that would carry a credential into logs and histories.
 const NOT_IN_ADDRESS: [&str; 4] = ["token", "access_token", "api_key", "key"];
@@ -31,21 +30,21 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Reads path, query and headers; what stands in both must agree.
-    pub(crate) fn parse(session: &str, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Failure> {
-        let query = Query::parse(query.unwrap_or_default())?;
+    pub(crate) fn parse(session: &str, params: &Params, headers: &HeaderMap) -> Result<Self, Failure> {
+        check_address(params)?;
         let names = [name::TENANT, name::TIER, name::AGENT, name::USER];
         headers::unique(headers, names.iter())?;
-        let session: SessionId = session.parse().map_err(|_| malformed("session_id"))?;
+        let session: SessionId = session.parse().map_err(|_| wrong("session_id", GRAMMAR))?;
         let tenant: Option<TenantId> =
-            agreed(headers::id(headers, name::TENANT)?, query.id("tenant_id")?, "tenant_id")?;
-        let tier = agreed(headers::tier(headers)?, query.tier()?, "tier")?;
+            agreed(headers::id(headers, name::TENANT)?, params.id("tenant_id")?, "tenant_id")?;
+        let tier = agreed(headers::tier(headers)?, tier(params)?, "tier")?;
         require(tenant.is_none(), tier.is_none())?;
         Ok(Self {
             session,
-            from: query.position()?,
+            from: position(params)?,
             asserted: Asserted { tenant, tier },
-            agent: agreed(headers::id(headers, name::AGENT)?, query.id("agent_id")?, "agent_id")?,
-            user: agreed(headers::id(headers, name::USER)?, query.id("user_id")?, "user_id")?,
+            agent: agreed(headers::id(headers, name::AGENT)?, params.id("agent_id")?, "agent_id")?,
+            user: agreed(headers::id(headers, name::USER)?, params.id("user_id")?, "user_id")?,
         })
     }
 
@@ -67,8 +66,8 @@ impl Wanted {
 }
 
 /// Reads the ticket, the only credential that may stand in an address.
-pub(crate) fn ticket(query: Option<&str>) -> Result<Option<Credential>, Failure> {
-    Query::parse(query.unwrap_or_default())?.one("ticket")?.map(Credential::new).transpose()
+pub(crate) fn ticket(params: &Params) -> Result<Option<Credential>, Failure> {
+    params.one("ticket")?.map(Credential::new).transpose()
 }
 
 fn require(no_tenant: bool, no_tier: bool) -> Result<(), Failure> {
@@ -92,64 +91,27 @@ fn agreed<T: PartialEq>(header: Option<T>, parameter: Option<T>, name: &'static 
     }
 }
 
-fn malformed(name: &'static str) -> Failure {
-    let text = format!("`{name}` must be 3 to 64 characters out of A-Z a-z 0-9 _ -");
-    Failure::new(&reason::INVALID_REQUEST, text).field(name)
+/// Refuses a credential in the address.
+fn check_address(params: &Params) -> Result<(), Failure> {
+    let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| params.has(name)) else { return Ok(()) };
+    let text = "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame, or get a ticket";
+    Err(Failure::new(&reason::INVALID_REQUEST, text).field(name))
 }
 
-/// The parameters of the address.
-struct Query(Vec<(String, String)>);
+/// Reads `tier`, or `tenant_tier` as the predecessor called it.
+fn tier(params: &Params) -> Result<Option<Tier>, Failure> {
+    let read = |name| params.one(name)?.map(|text| headers::parse_tier(text, name)).transpose();
+    agreed(read("tier")?, read("tenant_tier")?, "tier")
+}
 
-impl Query {
-    fn parse(text: &str) -> Result<Self, Failure> {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name.to_owned(), value.to_owned())
-        });
-        let query = Self(pairs.collect());
-        if let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| query.all(name).next().is_some()) {
-            let text = "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame, or get a ticket";
-            return Err(Failure::new(&reason::INVALID_REQUEST, text).field(name));
-        }
-        Ok(query)
-    }
-
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn one(&self, name: &'static str) -> Result<Option<&str>, Failure> {
-        let mut values = self.all(name);
-        let first = values.next();
-        if values.next().is_some() {
-            let text = format!("`{name}` stands more than once");
-            return Err(Failure::new(&reason::INVALID_REQUEST, text).field(name));
-        }
-        Ok(first.filter(|value| !value.is_empty()))
-    }
-
-    fn id<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, Failure> {
-        self.one(name)?.map(|text| text.parse().map_err(|_| malformed(name))).transpose()
-    }
-
-    /// `tier`, or `tenant_tier` as the predecessor called it.
-    fn tier(&self) -> Result<Option<Tier>, Failure> {
-        let read = |name| self.one(name)?.map(|text| headers::parse_tier(text, name)).transpose();
-        agreed(read("tier")?, read("tenant_tier")?, "tier")
-    }
-
-    fn position(&self) -> Result<Option<Position>, Failure> {
-        let wrong = |name: &'static str, rule: &str| {
-            Failure::new(&reason::INVALID_REQUEST, format!("`{name}` {rule}")).field(name)
-        };
-        match (self.one("epoch")?, self.one("seq")?) {
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err(wrong("epoch", "is missing: `epoch` and `seq` go together")),
-            (Some(_), None) => Err(wrong("seq", "is missing: `epoch` and `seq` go together")),
-            (Some(epoch), Some(seq)) => {
-                let seq = seq.parse().map_err(|_| wrong("seq", "must be a whole number, 0 or greater"))?;
-                Ok(Some(Position { epoch: epoch.to_owned(), seq }))
-            }
+fn position(params: &Params) -> Result<Option<Position>, Failure> {
+    match (params.one("epoch")?, params.one("seq")?) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(wrong("epoch", "is missing: `epoch` and `seq` go together")),
+        (Some(_), None) => Err(wrong("seq", "is missing: `epoch` and `seq` go together")),
+        (Some(epoch), Some(seq)) => {
+            let seq = seq.parse().map_err(|_| wrong("seq", "must be a whole number, 0 or greater"))?;
+            Ok(Some(Position { epoch: epoch.to_owned(), seq }))
         }
     }
 }

@@ -1,5 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::params::Params;
 use crate::socket::Position;
 use crate::socket::wanted::Wanted;
 
@@ -8,7 +9,8 @@ fn parse(session: &str, query: &str, headers: &[(&str, &str)]) -> Result<Wanted,
     for (name, value) in headers {
         map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    Wanted::parse(session, Some(query), &map)
+    let params = Params::of(&format!("/?{query}").parse().unwrap()).unwrap();
+    Wanted::parse(session, &params, &map)
         .map_err(|failure| (failure.reason().id.to_owned(), failure.field_name().map(str::to_owned)))
 }
 
