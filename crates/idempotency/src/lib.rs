@@ -2,7 +2,7 @@
 //!
 //! | key | type | lives | holds |
 //! |---|---|---|---|
-//! | `idempotency:{tenant}:{hash of route and key}` | hash | the lease while it runs, then a day | `print` of the body, `holder`, `id` for what it makes, `answer` |
+//! | `idempotency:{tenant}:{hash of route and key}` | hash | the lease while it runs, then a day | `print` of the body, `holder`, `answer` |
 //!
 //! # What always holds
 //!
@@ -10,6 +10,7 @@
 //! * A request that ran is answered again as it was, byte for byte, for a day; one with the same key and another body never.
 //! * Whoever runs a request renews its lease. When it dies, the next one with the same key runs after the lease, and is given
 //!   the same id for what it makes: whether the first one came through or not, one thing is made.
+//! * That id follows from tenant, route, key and body (as far as it was known before it ran), so that it outlives this memory.
 //! * Keys of different tenants and routes have nothing to do with each other.
 
 mod error;
@@ -101,17 +102,15 @@ impl Idempotency {
         key: &str,
         print: Option<&[u8; 32]>,
     ) -> Result<Begun, Error> {
+        let id = id(tenant, route, key, print);
         let key = self.name(tenant, route, key);
-        let (holder, id) = (Uuid::new_v4().to_string(), Uuid::now_v7());
+        let holder = Uuid::new_v4().to_string();
         let print = print.map(|print| print.to_vec()).unwrap_or_default();
-        let arguments = [print, holder.clone().into_bytes(), id.to_string().into_bytes(), ms(self.config.lease)];
+        let arguments = [print, holder.clone().into_bytes(), ms(self.config.lease)];
         let (state, data, print): (String, Vec<u8>, Vec<u8>) =
             self.redis.run(&self.scripts.begin, &[&key], &arguments).await?;
         Ok(match state.as_str() {
-            "first" => {
-                let id = std::str::from_utf8(&data).ok().and_then(|text| text.parse().ok());
-                Begun::First(Lease { memory: self.clone(), key, holder, id: id.ok_or(Error::Malformed)? })
-            }
+            "first" => Begun::First(Lease { memory: self.clone(), key, holder, id }),
             "again" => Begun::Again { answer: data, print },
             "running" => Begun::Running,
             "other" => Begun::Other,
@@ -120,11 +119,7 @@ impl Idempotency {
     }
 
     fn name(&self, tenant: &TenantId, route: &str, key: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update(route.as_bytes());
-        hash.update([0]);
-        hash.update(key.as_bytes());
-        let hash = Uuid::from_slice(&hash.finalize()[..16]).unwrap_or_default().simple();
+        let hash = digest(&[route.as_bytes(), key.as_bytes()]).simple();
         if self.redis.is_cluster() {
             format!("idempotency:{{{tenant}}}:{hash}")
         } else {
@@ -167,6 +162,22 @@ impl Lease {
         let ended: i64 = self.memory.redis.run(&self.memory.scripts.end, &[&self.key], &arguments).await?;
         if ended == 1 { Ok(()) } else { Err(Error::Lost) }
     }
+}
+
+/// Returns the id for what a request makes.
+fn id(tenant: &TenantId, route: &str, key: &str, print: Option<&[u8; 32]>) -> Uuid {
+    let print = print.map(<[u8; 32]>::as_slice).unwrap_or_default();
+    let digest = digest(&[tenant.as_str().as_bytes(), route.as_bytes(), key.as_bytes(), print]);
+    uuid::Builder::from_custom_bytes(digest.into_bytes()).into_uuid()
+}
+
+fn digest(parts: &[&[u8]]) -> Uuid {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    Uuid::from_slice(&hash.finalize()[..16]).unwrap_or_default()
 }
 
 fn ms(duration: Duration) -> Vec<u8> {

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use crate::body;
 use crate::edge::Edge;
-use crate::idempotent::MadeId;
 use crate::identity::Proved;
+use crate::made::{self, MadeId};
 use crate::openapi::ProblemView;
 use crate::params::Params;
 use crate::problem::Refusal;
@@ -132,20 +132,13 @@ pub(crate) async fn create(
         return Err(invalid("is_active", "can be set when the agent is there; it is made active").into());
     }
     let mut agent = body::typed::<AgentBody>(fields)?.into_wire()?;
-    let own = made.filter(|_| agent.agent_id.is_empty()).map(|Extension(MadeId(id))| id.to_string());
-    agent.agent_id.extend(own.as_deref());
-    let request = wire::CreateAgentRequest { agent: Some(agent), ..Default::default() };
-    let made = match (edge.peers.management(&caller).create_agent(edge.call(request)).await, own) {
-        (Ok(made), _) => made.into_inner().agent,
-        // Made under this id by an earlier run, whose answer nobody saw.
-        (Err(status), Some(agent_id)) if status.code() == tonic::Code::AlreadyExists => {
-            let request = wire::GetAgentRequest { agent_id, ..Default::default() };
-            let found = edge.peers.management(&caller).get_agent(edge.call(request)).await;
-            found.map_err(|_| named(&status))?.into_inner().agent
-        }
-        (Err(status), _) => return Err(named(&status).into()),
-    };
-    Ok((StatusCode::CREATED, shown(made)?))
+    let own = MadeId::fill(made, &mut agent.agent_id);
+    let get = wire::GetAgentRequest { agent_id: agent.agent_id.clone(), ..Default::default() };
+    let create = wire::CreateAgentRequest { agent: Some(agent), ..Default::default() };
+    let mut management = edge.peers.management(&caller);
+    let created = management.create_agent(edge.call(create)).await.map(|created| created.into_inner().agent);
+    let find = async { Ok(management.get_agent(edge.call(get)).await?.into_inner().agent) };
+    Ok((StatusCode::CREATED, shown(made::created(created, own, find).await?)?))
 }
 
 /// Returns an agent.
@@ -226,11 +219,10 @@ fn shown(agent: Option<wire::Agent>) -> Result<Json<AgentView>, Refusal> {
 /// Callers of the edge know the fields of the body, not the message around them.
 pub(crate) fn named(status: &tonic::Status) -> Failure {
     let failure = Failure::from_status(status);
-    let inner = failure.field_name().and_then(|field| field.split_once('.')).map(|(_, inner)| inner.to_owned());
-    match inner {
-        Some(inner) => failure.field(inner),
-        None => failure,
-    }
+    let Some((outer, inner)) = failure.field_name().and_then(|field| field.split_once('.')) else { return failure };
+    let detail = failure.detail().replace(&format!("`{outer}.{inner}`"), &format!("`{inner}`"));
+    let known = failure.metadata().iter().cloned();
+    known.fold(Failure::new(failure.reason(), detail).field(inner), |named, (key, value)| named.with(key, value))
 }
 
 fn invalid(field: &'static str, rule: &str) -> Failure {

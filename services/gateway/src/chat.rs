@@ -22,8 +22,8 @@ use utoipa::ToSchema;
 
 use crate::edge::Edge;
 use crate::headers::{ChatHeaders, Destination, name};
-use crate::idempotent::MadeId;
 use crate::identity::Proved;
+use crate::made::MadeId;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::{body, limits};

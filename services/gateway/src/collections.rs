@@ -9,11 +9,10 @@ use proto::management::v1 as wire;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::agents::named;
 use crate::body;
 use crate::edge::Edge;
-use crate::idempotent::MadeId;
 use crate::identity::Proved;
+use crate::made::{self, MadeId};
 use crate::openapi::ProblemView;
 use crate::params::Params;
 use crate::problem::Refusal;
@@ -69,22 +68,15 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<CollectionView>), Refusal> {
     edge.accept_work()?;
     let fields = body::json_object(&headers, body, edge.body()).await?;
-    let CollectionBody { collection_id, name, description } = body::typed(fields)?;
-    let own = made.filter(|_| collection_id.is_empty()).map(|Extension(MadeId(id))| id.to_string());
-    let collection_id = own.clone().unwrap_or(collection_id);
+    let CollectionBody { mut collection_id, name, description } = body::typed(fields)?;
+    let own = MadeId::fill(made, &mut collection_id);
+    let get = wire::GetCollectionRequest { collection_id: collection_id.clone(), ..Default::default() };
     let collection = wire::Collection { collection_id, name, description, ..Default::default() };
-    let request = wire::CreateCollectionRequest { collection: Some(collection), ..Default::default() };
-    let made = match (edge.peers.management(&caller).create_collection(edge.call(request)).await, own) {
-        (Ok(made), _) => made.into_inner().collection,
-        // Made under this id by an earlier run, whose answer nobody saw.
-        (Err(status), Some(collection_id)) if status.code() == tonic::Code::AlreadyExists => {
-            let request = wire::GetCollectionRequest { collection_id, ..Default::default() };
-            let found = edge.peers.management(&caller).get_collection(edge.call(request)).await;
-            found.map_err(|_| named(&status))?.into_inner().collection
-        }
-        (Err(status), _) => return Err(named(&status).into()),
-    };
-    Ok((StatusCode::CREATED, shown(made)?))
+    let create = wire::CreateCollectionRequest { collection: Some(collection), ..Default::default() };
+    let mut management = edge.peers.management(&caller);
+    let created = management.create_collection(edge.call(create)).await.map(|created| created.into_inner().collection);
+    let find = async { Ok(management.get_collection(edge.call(get)).await?.into_inner().collection) };
+    Ok((StatusCode::CREATED, shown(made::created(created, own, find).await?)?))
 }
 
 /// Returns a collection.

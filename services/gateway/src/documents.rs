@@ -16,9 +16,10 @@ use service_kit::Caller;
 
 use crate::edge::Edge;
 use crate::headers::{self, Asserted, name};
-use crate::idempotent::MadeId;
 use crate::identity::Proved;
+use crate::made::MadeId;
 use crate::openapi::ProblemView;
+use crate::params::GRAMMAR;
 use crate::problem::Refusal;
 use crate::upload::Upload;
 use crate::view::DocumentView;
@@ -66,7 +67,7 @@ pub(crate) async fn upload(
     edge.accept_work()?;
     Asserted::parse(&headers)?.agree(&caller)?;
     let mut fields = Fields::of_headers(&headers)?;
-    fields.document = made.map(|Extension(MadeId(id))| format!("doc-{id}"));
+    fields.task = made.map(|Extension(MadeId(id))| id.to_string());
     let (_, tier) = caller.tenant()?;
     let most = edge.quota.tiers().of(tier).max_document_bytes;
     if body::announced(&headers).is_some_and(|length| length > most + OVERHEAD) {
@@ -92,6 +93,8 @@ struct Fields {
     title: Option<String>,
     document: Option<String>,
     session: Option<String>,
+    /// Task that it becomes every time that it is sent.
+    task: Option<String>,
 }
 
 impl Fields {
@@ -130,6 +133,7 @@ impl Fields {
             media_type: file.content_type().unwrap_or_default().to_owned(),
             document_id: self.document.unwrap_or_default(),
             session_id: self.session.unwrap_or_default(),
+            task_id: self.task.unwrap_or_default(),
         })
     }
 }
@@ -214,8 +218,6 @@ async fn read(mut field: Field<'_>, name: &str) -> Result<String, Failure> {
 fn shown(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()
 }
-
-const GRAMMAR: &str = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
 
 fn checked<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<String, Failure> {
     let text = text.trim();

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a request that creates something may be sent again, and is answered as before.
 //!
 //! The same key with the same body is given the same answer; with another body 422; while the first one still runs 409. What was
-//! refused for a reason that may pass is not remembered: sending it again runs it, and makes what it makes under the same id.
+//! refused for a reason that may pass is not remembered: sending it again runs it, and makes what it makes under the same id. That
+//! id follows from the key, so that a repetition finds what the first one made also when its answer was lost before it was remembered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +17,14 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use idempotency::{Begun, Lease};
 use service_kit::Caller;
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use crate::body;
 use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::headers::{self, Asserted};
 use crate::identity::Known;
-use crate::problem::{PROBLEM_JSON, Refusal, refuse};
+use crate::made::MadeId;
+use crate::problem::{PROBLEM_JSON, Refusal, Refused, refuse};
 
 /// The header that carries the key.
 pub(crate) const KEY: &str = "Idempotency-Key";
@@ -35,10 +36,6 @@ const LONGEST: usize = 200;
 const OVERHEAD: u64 = 64 * 1024;
 /// Most bytes of an answer that is remembered; answers to requests that create are small.
 const ANSWER: usize = 256 * 1024;
-
-/// The id for what a request makes, the same for every time that it is sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MadeId(pub(crate) Uuid);
 
 /// Wraps the routes that create.
 pub(crate) async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Response {
@@ -97,7 +94,8 @@ async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response,
     };
     // Of a body that was not read to its end nobody knows whether it comes again.
     let print = hash.is_whole().then(|| hash.print());
-    Ok(remember(lease, response, print).await)
+    let response = remember(lease, response, print).await;
+    if is_other(&response) { Err(other()) } else { Ok(response) }
 }
 
 /// The body of a request, as far as it is there.
@@ -258,7 +256,7 @@ fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
 
 /// Remembers an answer that stands; lets go of what may pass.
 async fn remember(lease: Lease, response: Response, print: Option<[u8; 32]>) -> Response {
-    let print = print.filter(|_| stands(response.status()));
+    let print = print.filter(|_| stands(&response));
     let Some(print) = print else {
         if let Err(error) = lease.release().await {
             tracing::debug!(%error, "a request was not let go; its lease ends by itself");
@@ -281,7 +279,7 @@ async fn remember(lease: Lease, response: Response, print: Option<[u8; 32]>) -> 
     Response::from_parts(parts, Body::from(bytes))
 }
 
-fn stands(status: StatusCode) -> bool {
+fn stands(response: &Response) -> bool {
     let passing = [
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
@@ -290,7 +288,15 @@ fn stands(status: StatusCode) -> bool {
         StatusCode::CONFLICT,
         StatusCode::TOO_MANY_REQUESTS,
     ];
-    !status.is_server_error() && !passing.contains(&status)
+    // The first request with the key may come again, and is the one to be remembered.
+    let passes = response.status().is_server_error() || passing.contains(&response.status()) || is_other(response);
+    !passes
+}
+
+/// Tells whether a service found that the key made something else, which is not remembered here any more.
+fn is_other(response: &Response) -> bool {
+    let refused = response.extensions().get::<Refused>();
+    refused.is_some_and(|refused| refused.failure.reason() == &reason::IDEMPOTENCY_MISMATCH)
 }
 
 fn replay(answer: &[u8]) -> Result<Response, Refusal> {

@@ -24,6 +24,7 @@ mod health;
 mod idempotent;
 mod identity;
 mod limits;
+mod made;
 mod metrics;
 mod observe;
 mod openapi;

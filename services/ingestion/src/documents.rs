@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use action::{CollectionId, DocumentId, Status, TenantId, time};
+use action::{CollectionId, DocumentId, Status, TaskId, TenantId, time};
 use proto::ingestion::v1::Document;
 use sqlx::FromRow;
 use sqlx::migrate::Migrator;
@@ -178,6 +178,15 @@ impl Documents {
         let sql = "DELETE FROM documents WHERE tenant_id = $1 AND document_id = $2 AND version < $3 RETURNING version";
         let query = self.database.tenant(tenant).query_scalar(sql).bind(document.as_str().to_owned()).bind(version);
         Ok(query.fetch_all(self.database.write()).await?)
+    }
+
+    /// Returns the version that a task was made for.
+    pub(crate) async fn of_task(&self, tenant: &TenantId, task: TaskId) -> Result<Option<Entry>, Store> {
+        let scoped = self.database.tenant(tenant);
+        let sql = "SELECT document_id, version, collection_id, title, media_type, size_bytes, sha256, status, chunks, \
+                   error, task_id, created_at FROM documents WHERE tenant_id = $1 AND task_id = $2";
+        let query = scoped.query_as(sql).bind(task.to_string());
+        Ok(query.fetch_optional(scoped.read()).await?)
     }
 
     /// Returns the last version of a document.

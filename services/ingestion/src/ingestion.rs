@@ -77,7 +77,7 @@ impl Ingestion {
 
     /// A task can end without its handler: cancelled, out of time, given up. Whoever looks at the document then asks the
     /// task, and notes what it says.
-    async fn settled(&self, tenant: &TenantId, mut entry: Entry) -> Result<Entry, Error> {
+    pub(crate) async fn settled(&self, tenant: &TenantId, mut entry: Entry) -> Result<Entry, Error> {
         if !entry.is_open() {
             return Ok(entry);
         }

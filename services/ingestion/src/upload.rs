@@ -9,8 +9,8 @@ use proto::task::v1::Task;
 use quota::UsageKind;
 use service_kit::{Caller, Spend};
 use tonic::Status;
-use uuid::Uuid;
 
+use crate::again::{Before, in_flight};
 use crate::documents::Entry;
 use crate::ingestion::now_ms;
 use crate::media::HEAD;
@@ -21,13 +21,16 @@ use crate::{Error, Ingestion, MediaType};
 const NAME_CHARS: usize = 300;
 
 /// What is known about a document before its bytes, checked.
-struct Header {
-    tenant: TenantId,
+pub(crate) struct Header {
+    pub(crate) tenant: TenantId,
     tier: Tier,
-    collection: CollectionId,
-    document: DocumentId,
+    pub(crate) collection: CollectionId,
+    pub(crate) document: DocumentId,
+    pub(crate) task: TaskId,
+    /// Whether the task was chosen by the sender, who would send it again with the same one.
+    pub(crate) may_come_again: bool,
     session: Option<SessionId>,
-    title: String,
+    pub(crate) title: String,
     file_name: String,
     claim: String,
 }
@@ -37,28 +40,33 @@ impl Ingestion {
     ///
     /// # Errors
     ///
-    /// Those of the header; [`Error::TooLarge`], [`Error::Unsupported`], [`Error::Encrypted`], [`Error::Unreadable`],
-    /// [`Error::Empty`]; those of the caller's limits and of the queue; `OVERLOADED` while
-    /// the tenant has as many uploads going as it may, `DEADLINE_EXCEEDED` when the bytes do not come in time.
+    /// Those of the header; `IDEMPOTENCY_MISMATCH` when its task took another document; [`Error::TooLarge`],
+    /// [`Error::Unsupported`], [`Error::Encrypted`], [`Error::Unreadable`], [`Error::Empty`]; those of the caller's limits and of
+    /// the queue; `OVERLOADED` while the tenant has as many uploads going as it may, `DEADLINE_EXCEEDED` when the bytes do not
+    /// come in time.
     pub async fn upload<S>(&self, caller: &Caller, mut stream: S) -> Result<(Task, Document), Error>
     where
         S: Stream<Item = Result<UploadDocumentRequest, Status>> + Send + Unpin,
     {
-        let (tenant, tier) = caller.tenant()?;
-        let _turn = self.turns.take(&tenant)?;
+        let _turn = self.turns.take(&caller.tenant()?.0)?;
         let header = match self.next(&mut stream).await? {
-            Some(Part::Header(header)) => Header::read(tenant, tier, header)?,
+            Some(Part::Header(header)) => Header::read(caller, header)?,
             _ => return Err(field("header", "must come first")),
         };
         self.kit.admission.access_collection(caller, &header.collection).await?;
         self.look(caller).await?;
         let receiving = tokio::time::timeout(self.config.upload_timeout, self.receive(&header, &mut stream));
         let (stored, kind) = receiving.await.map_err(|_| late("the upload took too long"))??;
+        let entered = match self.before(&header, &stored).await? {
+            Before::Taken(taken) => return Ok(*taken),
+            Before::Entered(entry) => Some(*entry),
+            Before::Nothing => None,
+        };
         self.inspect(&stored, kind).await?;
-        let task = TaskId::new();
-        let spend = Spend::from(UsageKind::Collection).of_task(task, 0).lasting(self.config.job_timeout * 2);
+        // A task that was charged before is charged nothing.
+        let spend = Spend::from(UsageKind::Collection).of_task(header.task, 0).lasting(self.config.job_timeout * 2);
         let admitted = self.kit.admission.admit(caller, spend).await.map_err(Failure::from)?;
-        let accepted = self.accept(caller, header, &stored, kind, task).await;
+        let accepted = self.accept(caller, header, &stored, kind, entered).await;
         if let (Err(error), Some(admitted)) = (&accepted, admitted)
             && !error.failure().leaves_doubt()
         {
@@ -118,23 +126,24 @@ impl Ingestion {
         }
     }
 
-    /// Makes the document's entry, gives its bytes their place and enqueues its processing; takes all of it back when the
-    /// queue does not accept.
+    /// Makes the document's entry unless it has one, gives its bytes their place and enqueues its processing; takes all of it
+    /// back when the queue does not accept.
     async fn accept(
         &self,
         caller: &Caller,
         header: Header,
         stored: &Stored,
         kind: MediaType,
-        task: TaskId,
+        entered: Option<Entry>,
     ) -> Result<(Task, Document), Error> {
-        let now = now_ms();
-        let version = self.documents.next_version(&header.tenant, &header.document, now).await?;
+        let entry = match entered {
+            Some(entry) => entry,
+            None => self.enter(&header, stored, kind).await?,
+        };
+        let version = u64::try_from(entry.version).unwrap_or_default();
         let key = ObjectKey { tenant: header.tenant.clone(), document: header.document.clone(), version };
-        let mut action = self.action(&header, &key, kind).named(task);
+        let mut action = self.action(&header, &key, kind);
         action.user.clone_from(&caller.user);
-        let entry = header.entry(&action, stored, kind, version, now);
-        self.documents.insert(&header.tenant, &entry).await?;
         let accepted = async {
             self.objects.place(stored, &key).await?;
             let submitted = self.kit.queue.submit(action).await.map_err(|error| error.failure())?;
@@ -147,6 +156,16 @@ impl Ingestion {
                 self.objects.remove(&key).await?;
                 Err(error)
             }
+        }
+    }
+
+    async fn enter(&self, header: &Header, stored: &Stored, kind: MediaType) -> Result<Entry, Error> {
+        let now = now_ms();
+        let version = self.documents.next_version(&header.tenant, &header.document, now).await?;
+        let entry = header.entry(stored, kind, version, now);
+        match self.documents.insert(&header.tenant, &entry).await {
+            Err(store::Error::Exists(_)) if header.may_come_again => Err(in_flight()),
+            inserted => Ok(inserted.map(|()| entry)?),
         }
     }
 
@@ -163,7 +182,7 @@ impl Ingestion {
         let mut action = Action::root(header.tenant.clone(), header.tier, context, &payload);
         action.session.clone_from(&header.session);
         action.deadline = Deadline::Within(self.config.job_timeout);
-        action
+        action.named(header.task)
     }
 
     async fn next<S>(&self, stream: &mut S) -> Result<Option<Part>, Error>
@@ -180,10 +199,19 @@ impl Ingestion {
 }
 
 impl Header {
-    fn read(tenant: TenantId, tier: Tier, header: DocumentHeader) -> Result<Self, Error> {
+    fn read(caller: &Caller, header: DocumentHeader) -> Result<Self, Error> {
+        let (tenant, tier) = caller.tenant()?;
         let collection = header.collection_id.parse()?;
+        let may_come_again = !header.task_id.is_empty();
+        let task = if may_come_again {
+            // Whoever comes from outside cannot choose one.
+            caller.inside()?;
+            header.task_id.parse()?
+        } else {
+            TaskId::new()
+        };
         let document: DocumentId = match header.document_id.as_str() {
-            "" => format!("doc-{}", Uuid::now_v7()).parse()?,
+            "" => format!("doc-{task}").parse()?,
             id => id.parse()?,
         };
         let session = Some(header.session_id).filter(|id| !id.is_empty()).map(|id| id.parse()).transpose()?;
@@ -195,14 +223,14 @@ impl Header {
             .find(|name| !name.is_empty())
             .map_or_else(|| document.to_string(), str::to_owned);
         let (file_name, claim) = (header.file_name, header.media_type);
-        Ok(Self { tenant, tier, collection, document, session, title, file_name, claim })
+        Ok(Self { tenant, tier, collection, document, task, may_come_again, session, title, file_name, claim })
     }
 
     fn kind(&self, incoming: &Incoming) -> Result<MediaType, Error> {
         MediaType::of(&incoming.seen().head, &self.file_name, &self.claim)
     }
 
-    fn entry(&self, action: &Action, stored: &Stored, kind: MediaType, version: u64, now: u64) -> Entry {
+    fn entry(&self, stored: &Stored, kind: MediaType, version: u64, now: u64) -> Entry {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         Entry {
             document_id: self.document.to_string(),
@@ -215,7 +243,7 @@ impl Header {
             status: "pending".to_owned(),
             chunks: 0,
             error: String::new(),
-            task_id: action.task.to_string(),
+            task_id: self.task.to_string(),
             created_at: number(now),
         }
     }

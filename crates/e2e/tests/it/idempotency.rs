@@ -76,20 +76,20 @@ async fn an_agent_and_a_collection_are_made_once(client: &Client) {
     }
 }
 
-async fn a_document_is_taken_once_and_told_from_another_one(client: &Client) {
+async fn upload(client: &Client, key: &str, text: &str) -> Answer {
     // A boundary of the test's own: what the client makes up differs every time.
-    let body = |text: &str| {
-        let collection = client.fact("collection_id");
-        format!(
-            "--edge\r\ncontent-disposition: form-data; name=\"collection_id\"\r\n\r\n{collection}\r\n--edge\r\n\
-             content-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\ncontent-type: text/plain\r\n\r\n{text}\r\n--edge--\r\n"
-        )
-    };
-    let upload = |text: &str| {
-        let request = client.http.post(client.url("/api/v1/documents")).bearer_auth(client.fact("api_key"));
-        let request = request.header("content-type", "multipart/form-data; boundary=edge");
-        answer(request.header("Idempotency-Key", "document-1").body(body(text)))
-    };
+    let collection = client.fact("collection_id");
+    let body = format!(
+        "--edge\r\ncontent-disposition: form-data; name=\"collection_id\"\r\n\r\n{collection}\r\n--edge\r\n\
+         content-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\ncontent-type: text/plain\r\n\r\n{text}\r\n--edge--\r\n"
+    );
+    let request = client.http.post(client.url("/api/v1/documents")).bearer_auth(client.fact("api_key"));
+    let request = request.header("content-type", "multipart/form-data; boundary=edge");
+    answer(request.header("Idempotency-Key", key).body(body)).await
+}
+
+async fn a_document_is_taken_once_and_told_from_another_one(client: &Client) {
+    let upload = |text| upload(client, "document-1", text);
     let (first, again) = (upload("one two three").await, upload("one two three").await);
     assert_eq!((first.status, again.status, again.replayed), (202, 202, true), "{} {}", first.body, again.body);
     assert_eq!(first.body["document_id"], again.body["document_id"]);
@@ -127,4 +127,80 @@ async fn what_may_pass_is_not_remembered(client: &Client) {
     assert_eq!(answer(made).await.status, 201);
     let accepted = || async { send("later-agent").await == 200 };
     testkit::eventually(std::time::Duration::from_secs(10), accepted).await;
+}
+
+async fn get(client: &Client, path: &str) -> Value {
+    answer(client.http.get(client.url(path)).bearer_auth(client.fact("api_key"))).await.body
+}
+
+/// Takes away what is known about requests, as a Redis does that lost its last second.
+fn forget(redis: &testkit::Redis) {
+    let keys = redis.command(&["KEYS", "idempotency:*"]);
+    assert!(!keys.is_empty(), "there is something to forget");
+    for key in keys.lines() {
+        redis.command(&["DEL", key]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_again_after_its_answer_was_forgotten_finds_what_the_first_one_made() {
+    let redis = testkit::Redis::start_durable().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = redis.url();
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS, ("REDIS_URL", &url)]).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    // Requests of a tier with limits are counted at once.
+    let limited = Client::of_demo(folder.path(), "professional");
+    a_forgotten_document_is_one_version_and_one_charge(&limited, &redis).await;
+    a_forgotten_message_is_one_task(&client, &redis).await;
+    a_forgotten_agent_is_made_once_and_another_one_is_another(&client, &redis).await;
+}
+
+async fn a_forgotten_document_is_one_version_and_one_charge(client: &Client, redis: &testkit::Redis) {
+    let list = format!("/api/v1/documents?page_size=100&collection_id={}", client.fact("collection_id"));
+    let documents = async || get(client, &list).await["documents"].as_array().expect("documents").len();
+    let charged = async || get(client, "/api/v1/usage").await["collection_requests"].as_u64().expect("a number");
+    let before = (documents().await, charged().await);
+    let first = upload(client, "lost-1", "one two three").await;
+    assert_eq!(first.status, 202, "{}", first.body);
+    forget(redis);
+    let again = upload(client, "lost-1", "one two three").await;
+    assert_eq!((again.status, again.replayed), (202, false), "{}", again.body);
+    for name in ["document_id", "task_id", "size_bytes"] {
+        assert_eq!(again.body[name], first.body[name], "{name}");
+    }
+    assert_eq!(upload(client, "lost-1", "one two three").await.body, again.body);
+    forget(redis);
+    let other = upload(client, "lost-1", "one two four").await;
+    let expected = (422, &json!("IDEMPOTENCY_MISMATCH"), &json!("Idempotency-Key"));
+    assert_eq!((other.status, &other.body["reason"], &other.body["field"]), expected);
+    let still = upload(client, "lost-1", "one two three").await;
+    assert_eq!((still.status, &still.body["document_id"]), (202, &first.body["document_id"]), "{}", still.body);
+    assert_eq!((documents().await, charged().await), (before.0 + 1, before.1 + 1));
+}
+
+async fn a_forgotten_message_is_one_task(client: &Client, redis: &testkit::Redis) {
+    let before = tasks(client).await;
+    let send = || answer(client.message("idem-1", QUESTION).header("Idempotency-Key", "lost-1"));
+    let first = send().await;
+    forget(redis);
+    let again = send().await;
+    assert_eq!((again.status, again.replayed, &again.body["task_id"]), (200, false, &first.body["task_id"]));
+    assert_eq!(tasks(client).await, before + 1);
+}
+
+async fn a_forgotten_agent_is_made_once_and_another_one_is_another(client: &Client, redis: &testkit::Redis) {
+    let make = |name: &str| {
+        let body = json!({ "name": name, "system_prompt": "You help." });
+        let request = client.http.post(client.url("/api/v1/agents")).bearer_auth(client.fact("api_key")).json(&body);
+        answer(request.header("Idempotency-Key", "lost-1"))
+    };
+    let first = make("Once").await;
+    forget(redis);
+    let again = make("Once").await;
+    assert_eq!((again.status, &again.body), (201, &first.body));
+    forget(redis);
+    let other = make("Another").await;
+    assert_eq!((other.status, &other.body["name"]), (201, &json!("Another")));
+    assert_ne!(other.body["agent_id"], first.body["agent_id"]);
 }

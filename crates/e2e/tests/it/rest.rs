@@ -178,6 +178,8 @@ async fn what_is_wrong_is_named(client: &Client) {
         let named = answer.body["field"].as_str().unwrap_or_default();
         assert_eq!((answer.status, answer.header("content-type")), (status, "application/problem+json"), "{body}");
         assert!(named == field, "{body}: {}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap_or_default();
+        assert!(!detail.contains("`agent.") && !detail.contains("`collection."), "the body has no such part: {detail}");
     }
     for path in ["page_size=0", "page_size=101", "page_size=x", "page_size=1&page_size=2"] {
         let answer = get(client, &format!("/api/v1/agents?{path}")).await;

@@ -116,3 +116,31 @@ async fn a_body_that_is_known_at_the_end_only_is_compared_by_who_repeats_it() {
     lease.finish(b"answer", Some(&PRINT)).await.unwrap();
     assert!(matches!(begin().await.unwrap(), Begun::Again { answer, print } if answer == b"answer" && print == PRINT));
 }
+
+#[tokio::test]
+async fn what_a_request_makes_has_the_same_id_after_everything_was_forgotten() {
+    let redis = testkit::Redis::start().await;
+    let memory = memory(&redis, Duration::from_secs(10)).await;
+    let (tenant, other) = (acme(), "acme-2".parse().expect("a tenant"));
+    let all = async || {
+        let mut ids = Vec::new();
+        for (tenant, route, key, print) in [
+            (&tenant, "POST /things", "one", Some(&PRINT)),
+            (&other, "POST /things", "one", Some(&PRINT)),
+            (&tenant, "POST /others", "one", Some(&PRINT)),
+            (&tenant, "POST /things", "two", Some(&PRINT)),
+            (&tenant, "POST /things", "three", None),
+        ] {
+            let Begun::First(lease) = memory.begin(tenant, route, key, print).await.unwrap() else {
+                panic!("the first")
+            };
+            ids.push(lease.id());
+        }
+        ids
+    };
+    let before = all().await;
+    redis.command(&["FLUSHALL"]);
+    assert_eq!(all().await, before);
+    let different: std::collections::HashSet<_> = before.iter().collect();
+    assert_eq!(different.len(), before.len(), "what differs makes something else");
+}

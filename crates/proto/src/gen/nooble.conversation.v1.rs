@@ -66,7 +66,7 @@ impl ::prost::Name for SavedTurn {
 /// Request for `GetContext`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetContextRequest {
-    /// Conversation; the session's own when empty.
+    /// Conversation; the session's own when empty. With neither, nothing but the turn of the task is looked up.
     #[prost(string, tag = "1")]
     pub conversation_id: ::prost::alloc::string::String,
     /// Session that the conversation belongs to.
@@ -118,7 +118,7 @@ impl ::prost::Name for GetContextResponse {
 /// Request for `SaveTurn`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SaveTurnRequest {
-    /// Conversation as `GetContext` resolved it. Required.
+    /// Conversation as `GetContext` resolved it. Required when there is a session.
     #[prost(string, tag = "1")]
     pub conversation_id: ::prost::alloc::string::String,
     /// Session that the conversation belongs to.
@@ -327,8 +327,8 @@ pub mod conversation_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Saves both messages of a turn in one step; saving the same task again changes nothing. Called by services of the mesh
-        /// only.
+        /// Saves both messages of a turn in one step; saving the same task again changes nothing. A turn with neither a conversation nor
+        /// a session is in no history; it is kept for an hour, for another attempt of its task. Called by services of the mesh only.
         pub async fn save_turn(
             &mut self,
             request: impl tonic::IntoRequest<super::SaveTurnRequest>,
@@ -411,8 +411,8 @@ pub mod conversation_service_server {
             tonic::Response<super::GetContextResponse>,
             tonic::Status,
         >;
-        /// Saves both messages of a turn in one step; saving the same task again changes nothing. Called by services of the mesh
-        /// only.
+        /// Saves both messages of a turn in one step; saving the same task again changes nothing. A turn with neither a conversation nor
+        /// a session is in no history; it is kept for an hour, for another attempt of its task. Called by services of the mesh only.
         async fn save_turn(
             &self,
             request: tonic::Request<super::SaveTurnRequest>,

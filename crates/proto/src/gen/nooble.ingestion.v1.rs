@@ -131,6 +131,10 @@ pub struct DocumentHeader {
     /// Session that shows the progress; empty for none.
     #[prost(string, tag = "6")]
     pub session_id: ::prost::alloc::string::String,
+    /// UUID that the task shall have, for services of the mesh only: an upload that is sent again with the task, bytes, collection
+    /// and document of the first one is answered with what became of that, and charged nothing. Made when empty.
+    #[prost(string, tag = "7")]
+    pub task_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for DocumentHeader {
     const NAME: &'static str = "DocumentHeader";
@@ -354,7 +358,8 @@ pub mod ingestion_service_client {
         /// arrived, and returns the task.
         ///
         /// Refuses with INVALID_ARGUMENT / BODY_TOO_LARGE beyond the tier's size (5, 10, 50, 100 MB), UNSUPPORTED_DOCUMENT_TYPE,
-        /// NOT_FOUND / COLLECTION_NOT_FOUND.
+        /// NOT_FOUND / COLLECTION_NOT_FOUND; with a `task_id`, FAILED_PRECONDITION / IDEMPOTENCY_MISMATCH when the task took another
+        /// document, and ALREADY_EXISTS / IDEMPOTENCY_IN_FLIGHT while it is being taken.
         pub async fn upload_document(
             &mut self,
             request: impl tonic::IntoStreamingRequest<
@@ -465,7 +470,8 @@ pub mod ingestion_service_server {
         /// arrived, and returns the task.
         ///
         /// Refuses with INVALID_ARGUMENT / BODY_TOO_LARGE beyond the tier's size (5, 10, 50, 100 MB), UNSUPPORTED_DOCUMENT_TYPE,
-        /// NOT_FOUND / COLLECTION_NOT_FOUND.
+        /// NOT_FOUND / COLLECTION_NOT_FOUND; with a `task_id`, FAILED_PRECONDITION / IDEMPOTENCY_MISMATCH when the task took another
+        /// document, and ALREADY_EXISTS / IDEMPOTENCY_IN_FLIGHT while it is being taken.
         async fn upload_document(
             &self,
             request: tonic::Request<tonic::Streaming<super::UploadDocumentRequest>>,

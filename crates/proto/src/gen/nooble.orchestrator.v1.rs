@@ -5,7 +5,8 @@ pub struct SendMessageRequest {
     /// Agent that shall answer. Required.
     #[prost(string, tag = "1")]
     pub agent_id: ::prost::alloc::string::String,
-    /// Session that shows the answer. Required.
+    /// Session that shows the answer. Empty for a message that nobody follows: the answer is in the log of the task, and without a
+    /// conversation nothing is read or kept of it.
     #[prost(string, tag = "2")]
     pub session_id: ::prost::alloc::string::String,
     /// What the user wrote, its kind and its facts. Required.

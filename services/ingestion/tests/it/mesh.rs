@@ -26,6 +26,7 @@ pub(crate) struct Mesh {
     pub(crate) kit: Kit,
     pub(crate) redis: testkit::Redis,
     pub(crate) dir: tempfile::TempDir,
+    pub(crate) address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     host: JoinHandle<()>,
 }
@@ -39,7 +40,8 @@ impl Mesh {
         let redis = testkit::Redis::start().await;
         let dir = tempfile::tempdir().unwrap();
         let host = Host::bind(HostConfig::anywhere()).await.unwrap();
-        let peers = PeersConfig::all_at(host.grpc_address());
+        let address = host.grpc_address();
+        let peers = PeersConfig::all_at(address);
         let key = Secret::new("a key for tests of 32 characters");
         let kit = Kit::start(KitConfig::new("test", &redis.url(), dir.path().to_owned(), key, peers)).await.unwrap();
         let embedder = models::open_embedder(&EmbeddingConfig::Hashing).await.unwrap();
@@ -58,7 +60,7 @@ impl Mesh {
             let stopped = async move { drop(stopped.await) };
             host.until(&served, stopped).await.unwrap();
         });
-        Self { kit, redis, dir, stop, host }
+        Self { kit, redis, dir, address, stop, host }
     }
 
     pub(crate) async fn end(self) {

@@ -119,6 +119,7 @@ async fn upload(peers: &Peers, identity: &Identity, collection_id: &str, page: &
         media_type: "text/markdown".to_owned(),
         document_id: page.document_id(),
         session_id: String::new(),
+        task_id: String::new(),
     };
     let parts = [Part::Header(header), Part::Data(page.text.as_bytes().to_vec())];
     let stream = futures::stream::iter(parts.map(|part| UploadDocumentRequest { part: Some(part) }));

@@ -1,0 +1,33 @@
+//! What a request with an `Idempotency-Key` makes: under an id that is the same every time that the request is sent.
+
+use axum::Extension;
+use fault::Failure;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::agents::named;
+
+/// The id for what a request makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeId(pub(crate) Uuid);
+
+impl MadeId {
+    /// Takes the place of an id that the caller left out. Tells whether it did.
+    pub(crate) fn fill(made: Option<Extension<Self>>, id: &mut String) -> bool {
+        let Some(Extension(Self(own))) = made.filter(|_| id.is_empty()) else { return false };
+        *id = own.to_string();
+        true
+    }
+}
+
+/// Returns what was created; with an id of the request's own, what an earlier run has made under it, whose answer nobody saw.
+pub(crate) async fn created<T>(
+    created: Result<T, Status>,
+    own: bool,
+    find: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Failure> {
+    match created {
+        Err(status) if own && status.code() == Code::AlreadyExists => find.await.map_err(|_| named(&status)),
+        created => created.map_err(|status| named(&status)),
+    }
+}
