@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::client::{DemoFile, Edge};
+use crate::client::{DemoFile, Edge, Way};
 
 /// Asks a question over REST and shows the answer from the WebSocket.
 #[derive(clap::Args, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Chat {
     /// Where `nooble up --demo` keeps its data.
     #[arg(long, default_value = ".nooble")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    way: Way,
     /// Fail unless the answer names at least one source.
     #[arg(long)]
     require_sources: bool,
@@ -34,7 +36,7 @@ impl Chat {
     /// Runs the command.
     pub(crate) async fn run(self) -> Result<()> {
         let demo = DemoFile::read(&self.data_dir)?;
-        let edge = Edge::new(&demo.http, &self.tier, demo.tenant(&self.tier)?)?;
+        let edge = Edge::new(self.way.open(&demo)?, &self.tier, demo.tenant(&self.tier)?);
         let session = self.session.unwrap_or_else(|| format!("cli-{}", uuid::Uuid::now_v7()));
         let mut socket = edge.socket(&session).await?;
         let sent = edge.send(&session, &self.question).await?;

@@ -65,14 +65,35 @@ async fn the_edge_shows_a_certificate_and_says_when_it_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cert, key) = (path(&issued.cert), path(&issued.key));
     let settings = [WORDS, ("GATEWAY_TLS_CERT", cert.as_str()), ("GATEWAY_TLS_KEY", key.as_str())];
-    let nooble = Nooble::up(folder.path(), &[], &settings).await;
+    let nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
     let root = reqwest::Certificate::from_pem(&std::fs::read(authority.ca()).expect("kept")).expect("PEM");
     let trusting = reqwest::Client::builder().tls_certs_only([root]).build().expect("a client");
     let port = nooble.ready.http.rsplit(':').next().expect("a port");
     let health = trusting.get(format!("https://localhost:{port}/health")).send().await.expect("trusted");
     assert_eq!((health.status().as_u16(), health.version()), (200, reqwest::Version::HTTP_2));
     expires_later(&trusting, &nooble, "edge").await;
+    the_command_line_comes_in_where_it_trusts_the_certificate(&authority, folder.path(), port).await;
     assert_eq!(nooble.stop(PATIENCE).await, Some(0));
+}
+
+async fn the_command_line_comes_in_where_it_trusts_the_certificate(
+    authority: &Authority,
+    data_dir: &std::path::Path,
+    port: &str,
+) {
+    let url = format!("https://localhost:{port}");
+    let ca = authority.ca();
+    let place = ["--data-dir", data_dir.to_str().expect("plain"), "--url", &url];
+    let trusting = ["--ca", ca.to_str().expect("plain")];
+    let run = async |arguments: &[&[&str]]| Nooble::command(&arguments.concat()).output().await.expect("it ran");
+    let chat = run(&[&["chat", QUESTION], &place, &trusting]).await;
+    let said = String::from_utf8_lossy(&chat.stdout);
+    assert!(chat.status.success() && said.contains("delivered"), "{said}{}", String::from_utf8_lossy(&chat.stderr));
+    let bench = run(&[&["bench", "chat", "--json", "--chats", "2", "--warm-up", "0"], &place, &trusting]).await;
+    let report: serde_json::Value = serde_json::from_slice(&bench.stdout).expect("a report");
+    assert_eq!(report["chats"], 2, "{}", String::from_utf8_lossy(&bench.stderr));
+    let doubting = run(&[&["chat", QUESTION], &place]).await;
+    assert!(!doubting.status.success(), "an authority that nobody named is not trusted");
 }
 
 /// Checks that a process says that a certificate of its is good for a day at least.

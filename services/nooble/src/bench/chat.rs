@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use bench::Table;
 use serde_json::{Value, json};
 
-use crate::client::{DemoFile, Edge, Socket};
+use crate::client::{DemoFile, Edge, Socket, Way};
 use crate::up::Scratch;
 
 /// One chat after the other: from POST to the final frame, and where the time goes.
@@ -23,6 +23,8 @@ pub(crate) struct Chat {
     /// A demo that runs already; without it one is started on a scratch directory and ended afterwards.
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    way: Way,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -61,7 +63,7 @@ impl Chat {
     }
 
     async fn measure(&self, demo: &DemoFile) -> Result<Table> {
-        let edge = Edge::new(&demo.http, "enterprise", demo.tenant("enterprise")?)?;
+        let edge = Edge::new(self.way.open(demo)?, "enterprise", demo.tenant("enterprise")?);
         let mut table = Table::default();
         for number in 0..self.warm_up + self.chats {
             // A session of its own, so that no chat drags the history of those before.

@@ -1,20 +1,15 @@
 //! The REST side of the edge.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{DemoTenant, Socket};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{DemoTenant, Door, Socket};
 
 /// A tenant's view of a running Nooble.
 #[derive(Clone)]
 pub(crate) struct Edge {
-    client: reqwest::Client,
-    address: String,
+    door: Door,
     tier: String,
     tenant: DemoTenant,
 }
@@ -31,17 +26,17 @@ pub(crate) struct Sent {
 }
 
 impl Edge {
-    /// Takes the `host:port` of the edge and who to be there.
-    pub(crate) fn new(address: &str, tier: &str, tenant: &DemoTenant) -> Result<Self> {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { client, address: address.to_owned(), tier: tier.to_owned(), tenant: tenant.clone() })
+    /// Takes the way to the edge and who to be there.
+    pub(crate) fn new(door: Door, tier: &str, tenant: &DemoTenant) -> Self {
+        Self { door, tier: tier.to_owned(), tenant: tenant.clone() }
     }
 
     /// Sends a message to the tenant's agent.
     pub(crate) async fn send(&self, session: &str, message: &str) -> Result<Sent> {
         let request = self
+            .door
             .client
-            .post(format!("http://{}/api/chat/send", self.address))
+            .post(self.door.url("/api/chat/send"))
             .bearer_auth(&self.tenant.api_key)
             .header("X-Tenant-ID", &self.tenant.tenant_id)
             .header("X-Tenant-Tier", &self.tier)
@@ -53,19 +48,23 @@ impl Edge {
 
     /// Returns a task with its timeline.
     pub(crate) async fn task(&self, task_id: &str) -> Result<Value> {
-        let url = format!("http://{}/api/v1/tasks/{task_id}", self.address);
-        answer(self.client.get(url).bearer_auth(&self.tenant.api_key)).await
+        let url = self.door.url(&format!("/api/v1/tasks/{task_id}"));
+        answer(self.door.client.get(url).bearer_auth(&self.tenant.api_key)).await
     }
 
     /// Opens the socket of a session.
     pub(crate) async fn socket(&self, session: &str) -> Result<Socket> {
-        Socket::open(&self.address, session, &self.tier, &self.tenant).await
+        Socket::open(&self.door, session, &self.tier, &self.tenant).await
     }
 }
 
 /// Sends a request and reads its JSON; a problem becomes an error in the problem's words.
 async fn answer(request: reqwest::RequestBuilder) -> Result<Value> {
-    let response = request.send().await.context("reach the edge")?;
+    read(request.send().await.context("reach the edge")?).await
+}
+
+/// Reads the JSON of an answer.
+pub(super) async fn read(response: reqwest::Response) -> Result<Value> {
     let status = response.status();
     let body: Value = response.json().await.context("read the answer")?;
     if status.is_success() {
