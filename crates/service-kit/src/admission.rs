@@ -7,14 +7,14 @@ mod spend;
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::{AgentId, CollectionId};
+use action::{AgentId, CollectionId, Tier};
 use fault::Failure;
 use proto::management::v1::{Agent, Collection};
 use quota::{Admitted, Quota, Receipt, UsageKind, Window};
 
 use crate::config::Settings;
 use crate::{Caller, Changes, Identity, Peers};
-use access::Access;
+use access::{Access, Thing};
 
 pub use spend::{NotAdmitted, Spend, estimate_tokens};
 
@@ -49,6 +49,11 @@ impl AdmissionConfig {
         let keep = settings.get("ORCHESTRATOR_VALIDATION_CACHE_TTL", Self::default().keep);
         Self { keep, ..Self::default() }
     }
+}
+
+/// Tells whether an agent can be used at a tier.
+pub fn may_use(agent: &Agent, tier: Tier) -> bool {
+    Thing::refusal(agent, tier).is_none()
 }
 
 /// Decides about access and limits. Cloning is cheap.

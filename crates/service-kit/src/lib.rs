@@ -37,7 +37,7 @@ mod tasks;
 pub mod tiers;
 pub mod tls;
 
-pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tokens};
+pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tokens, may_use};
 pub use bucket::Bucket;
 pub use changes::{Change, Changes};
 pub use config::{Secret, Settings};

@@ -7,14 +7,15 @@ use proto::conversation::v1 as wire;
 use store::{Page, PageBounds};
 
 use crate::id::{self, UUID, WORD};
-use crate::turn::Turn;
-use crate::{Conversations, Error, table};
+use crate::turn::{self, Turn};
+use crate::{Conversations, Error, loose, table};
 
 const BOUNDS: PageBounds = PageBounds { default: 50, max: 200 };
 
 impl Conversations {
     /// Returns the last messages of a conversation, oldest first, as many as are asked for and the tier allows (all that it
-    /// allows when `limit` is 0), without those of the task that asks; what that task saved stands in `saved_turn`.
+    /// allows when `limit` is 0), without those of the task that asks; what that task saved stands in `saved_turn`. Without a
+    /// conversation and a session there is nothing but that.
     pub async fn context(
         &self,
         tenant: &TenantId,
@@ -22,8 +23,12 @@ impl Conversations {
         request: &wire::GetContextRequest,
     ) -> Result<wire::GetContextResponse, Error> {
         let agent: AgentId = id::required("agent_id", &request.agent_id, WORD)?;
-        let conversation = resolve(tenant, &request.conversation_id, &request.session_id, &agent)?;
         let task = id::optional("task_id", &request.task_id, UUID)?;
+        if let Some(task) = task.filter(|_| is_loose(&request.conversation_id, &request.session_id)) {
+            let saved_turn = loose::find(&self.database.tenant(tenant), task).await?;
+            return Ok(wire::GetContextResponse { saved_turn, ..wire::GetContextResponse::default() });
+        }
+        let conversation = resolve(tenant, &request.conversation_id, &request.session_id, &agent)?;
         let bound = self.tiers.of(tier).history_messages;
         let limit = if request.limit == 0 { bound } else { request.limit.min(bound) };
 
@@ -38,15 +43,21 @@ impl Conversations {
         Ok(wire::GetContextResponse { conversation_id: conversation.to_string(), messages, saved_turn })
     }
 
-    /// Saves both messages of a turn in one step. A task saves one turn: what it saves again changes nothing.
+    /// Saves both messages of a turn in one step. A task saves one turn: what it saves again changes nothing. One without a
+    /// conversation and a session is kept for the task alone.
     pub async fn save_turn(
         &self,
         tenant: &TenantId,
         request: wire::SaveTurnRequest,
     ) -> Result<wire::SaveTurnResponse, Error> {
-        let turn = Turn::read(request)?;
         let now = now_ms();
         let scope = self.database.tenant(tenant);
+        if is_loose(&request.conversation_id, &request.session_id) {
+            let (task, turn) = turn::loose(request)?;
+            let saved_before = !loose::save(&scope, task, &turn, now).await?;
+            return Ok(wire::SaveTurnResponse { saved_before });
+        }
+        let turn = Turn::read(request)?;
         let mut transaction = scope.begin().await?;
         table::touch(&scope, &mut transaction, &turn, now).await?;
         let number = match turn.number {
@@ -83,6 +94,10 @@ impl Conversations {
         let messages = rows.into_iter().map(Into::into).collect();
         Ok(wire::ListMessagesResponse { conversation_id: conversation.to_string(), messages, next_page_token })
     }
+}
+
+fn is_loose(conversation: &str, session: &str) -> bool {
+    conversation.is_empty() && session.is_empty()
 }
 
 /// Returns the conversation that is named, or the one that the session has with the agent.

@@ -5,6 +5,7 @@ mod conversations;
 mod error;
 mod grpc;
 mod id;
+mod loose;
 mod table;
 mod turn;
 

@@ -11,6 +11,9 @@ const MAX_CONTENT: usize = 256 * 1024;
 /// Most bytes of what is kept with a turn.
 const MAX_RESULT: usize = 512 * 1024;
 
+/// Names of an answer and its fields.
+const ANSWER: [&str; 3] = ["turn.assistant", "turn.assistant.role", "turn.assistant.content"];
+
 /// A question and its answer, checked.
 pub(crate) struct Turn {
     pub(crate) conversation: ConversationId,
@@ -36,16 +39,12 @@ pub(crate) struct Said {
 impl Turn {
     /// Checks a request; the first field that is wrong is named.
     pub(crate) fn read(request: wire::SaveTurnRequest) -> Result<Self, Error> {
-        let turn = request.turn.ok_or_else(|| Error::field("turn", "is required"))?;
-        if turn.result.len() > MAX_RESULT {
-            return Err(Error::field("turn.result", "must be at most 512 KiB"));
-        }
+        let turn = bounded(request.turn)?;
         let question = Said::read("user", ["turn.user", "turn.user.role", "turn.user.content"], turn.user)?;
         if question.content.is_empty() {
             return Err(Error::field("turn.user.content", "is required"));
         }
-        let fields = ["turn.assistant", "turn.assistant.role", "turn.assistant.content"];
-        let answer = Said::read("assistant", fields, turn.assistant)?;
+        let answer = Said::read("assistant", ANSWER, turn.assistant)?;
         let number = i64::try_from(request.turn_number);
         let number = number.map_err(|_| Error::field("turn_number", "must be less than 2^63"))?;
         Ok(Self {
@@ -59,6 +58,24 @@ impl Turn {
             result: turn.result,
         })
     }
+}
+
+/// Reads a turn that belongs to no conversation: what counts of it is its result.
+pub(crate) fn loose(request: wire::SaveTurnRequest) -> Result<(TaskId, wire::SavedTurn), Error> {
+    let turn = bounded(request.turn)?;
+    let answer = Said::read("assistant", ANSWER, turn.assistant.clone())?;
+    let assistant = Some(wire::Message { role: answer.role.to_owned(), content: answer.content, ..Default::default() });
+    let task: TaskId = id::required("turn.task_id", &turn.task_id, UUID)?;
+    // The question is known to whoever asks again.
+    Ok((task, wire::SavedTurn { task_id: task.to_string(), user: None, assistant, result: turn.result }))
+}
+
+fn bounded(turn: Option<wire::SavedTurn>) -> Result<wire::SavedTurn, Error> {
+    let turn = turn.ok_or_else(|| Error::field("turn", "is required"))?;
+    if turn.result.len() > MAX_RESULT {
+        return Err(Error::field("turn.result", "must be at most 512 KiB"));
+    }
+    Ok(turn)
 }
 
 impl Said {

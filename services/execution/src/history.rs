@@ -17,8 +17,9 @@ const SERVICE: &str = "conversation";
 const ROOM: usize = 128 * 1024;
 
 /// A conversation as the service that keeps it resolved it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Conversation {
+    /// Empty for a run that belongs to none.
     id: String,
     /// What was said before, oldest first, as far as it has room.
     pub(crate) turns: Vec<Turn>,
@@ -38,17 +39,14 @@ impl History {
     }
 
     /// Reads at most `limit` messages, and the turn of this very task if it was saved before. A run that belongs to neither
-    /// a session nor a conversation has no history.
+    /// a session nor a conversation has that turn and no history.
     pub(crate) async fn of(
         &self,
         action: &Action,
         run: &AgentRun,
         agent: &Agent,
         limit: u32,
-    ) -> Result<Option<Conversation>, Error> {
-        if action.session.is_none() && run.conversation_id.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Conversation, Error> {
         let request = GetContextRequest {
             conversation_id: run.conversation_id.clone(),
             session_id: action.session.as_ref().map(SessionId::to_string).unwrap_or_default(),
@@ -58,11 +56,11 @@ impl History {
         };
         let mut client = self.peers.conversation(action);
         let response = client.get_context(request).await.map_err(|status| Error::peer(SERVICE, &status))?.into_inner();
-        Ok(Some(Conversation {
+        Ok(Conversation {
             id: response.conversation_id,
             turns: latest(response.messages.into_iter().filter_map(turn).collect()),
             answered: response.saved_turn.map(|saved| answer_of(&saved)),
-        }))
+        })
     }
 
     /// Saves both messages of the turn in one step. Returns whether an attempt of the same task had saved its own before,

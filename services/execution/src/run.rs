@@ -59,7 +59,7 @@ impl Runs {
         let run = Run { work, log, message, agent };
         let ((), conversation) = try_join!(self.announce(&run), self.remember(&run))?;
         match conversation {
-            Some(Conversation { answered: Some(answered), .. }) => {
+            Conversation { answered: Some(answered), .. } => {
                 run.work.event("remembered");
                 // Nobody counted what the attempt that did not come to its end consumed.
                 Ok(Completed { tokens_used: answered.tokens_used.unwrap_or_default(), reply: answered })
@@ -68,13 +68,8 @@ impl Runs {
         }
     }
 
-    async fn answer_anew(
-        &self,
-        run: &Run,
-        conversation: Option<Conversation>,
-    ) -> Result<Completed<AgentRunResult>, Error> {
-        let stored = || conversation.as_ref().map(|conversation| conversation.turns.clone()).unwrap_or_default();
-        let turns = told(&run.message, self.history_bound(run)).unwrap_or_else(stored);
+    async fn answer_anew(&self, run: &Run, conversation: Conversation) -> Result<Completed<AgentRunResult>, Error> {
+        let turns = told(&run.message, self.history_bound(run)).unwrap_or_else(|| conversation.turns.clone());
         let collections = collections(run)?;
         let mut answer = if collections.is_empty() {
             self.converse(run, turns).await?
@@ -82,9 +77,7 @@ impl Runs {
             retrieve(run, turns, collections).await?
         };
         run.work.event("answered");
-        if let Some(conversation) = conversation {
-            answer.reply = self.save(run, &conversation, answer.reply).await?;
-        }
+        answer.reply = self.save(run, &conversation, answer.reply).await?;
         Ok(answer)
     }
 
@@ -107,7 +100,11 @@ impl Runs {
         Ok(())
     }
 
-    async fn remember(&self, run: &Run) -> Result<Option<Conversation>, Error> {
+    async fn remember(&self, run: &Run) -> Result<Conversation, Error> {
+        let is_loose = run.action().session.is_none() && run.message.conversation_id.is_empty();
+        if is_loose && run.action().attempt() <= 1 {
+            return Ok(Conversation::default());
+        }
         let bound = self.history_bound(run);
         self.history.of(run.action(), &run.message, &run.agent, bound).await
     }
@@ -160,7 +157,7 @@ impl Runs {
             return Ok(result);
         }
         let saved = self.history.of(run.action(), &run.message, &run.agent, 1).await?;
-        Ok(saved.and_then(|conversation| conversation.answered).unwrap_or(result))
+        Ok(saved.answered.unwrap_or(result))
     }
 }
 

@@ -197,7 +197,7 @@ const LOOKS: usize = 6;
 
 /// Says what a message costs.
 fn spend(to: &Destination, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
-    let spend = Spend::from(usage(to.context)).of_session(Some(to.session.clone())).of_address(to.address);
+    let spend = Spend::from(usage(to.context)).of_session(to.session.clone()).of_address(to.address);
     let Some(agent) = agent else { return spend.of_task(task, 0) };
     spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0))
 }
@@ -231,7 +231,7 @@ fn request(to: Destination, text: ChatBody) -> SendMessageRequest {
     let run = AgentRun { conversation_id, ..text.0 };
     SendMessageRequest {
         agent_id: to.agent.to_string(),
-        session_id: to.session.to_string(),
+        session_id: to.session.map(|id| id.to_string()).unwrap_or_default(),
         run: Some(run),
         context_type: context.into(),
         collection_id: to.collection.map(|id| id.to_string()).unwrap_or_default(),

@@ -45,8 +45,8 @@ pub(crate) struct ChatHeaders {
 pub(crate) struct Destination {
     /// Agent that shall answer.
     pub(crate) agent: AgentId,
-    /// Session that shows the answer.
-    pub(crate) session: SessionId,
+    /// Session that shows the answer; none for a message that nobody follows, of which nothing is kept.
+    pub(crate) session: Option<SessionId>,
     /// What the message goes to.
     pub(crate) context: ContextType,
     /// Collection to answer from.
@@ -79,7 +79,7 @@ impl ChatHeaders {
         unique(headers, REQUIRED.iter().chain(&OPTIONAL))?;
         let asserted = Asserted::parse(headers)?;
         let agent = required(headers, name::AGENT)?;
-        let session = required(headers, name::SESSION)?;
+        let session = Some(required(headers, name::SESSION)?);
         let collection = id(headers, name::COLLECTION)?;
         let user = id(headers, name::USER)?;
         let conversation = id(headers, name::CONVERSATION)?;

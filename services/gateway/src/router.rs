@@ -53,7 +53,8 @@ pub(crate) fn router(edge: Edge) -> Router {
 fn documented(edge: &Edge) -> (Router<Edge>, utoipa::openapi::OpenApi) {
     let openai = OpenApiRouter::new()
         .routes(routes!(completions::create))
-        .routes(routes!(completions::models))
+        .routes(routes!(completions::models::list))
+        .routes(routes!(completions::models::get))
         .layer(axum::middleware::from_fn(completions::reshape));
     let creating = OpenApiRouter::new()
         .routes(routes!(chat::send))

@@ -22,7 +22,7 @@ pub(crate) struct Message {
     /// What the agent shall answer, its turn numbered.
     pub(crate) run: AgentRun,
     agent: AgentId,
-    session: SessionId,
+    session: Option<SessionId>,
     collection: Option<CollectionId>,
     user: Option<UserId>,
     in_collection: bool,
@@ -36,7 +36,7 @@ impl Message {
     /// Reads and checks a request; the failure names the field at fault.
     pub(crate) fn parse(request: SendMessageRequest) -> Result<Self, Error> {
         let agent = request.agent_id.parse()?;
-        let session = request.session_id.parse()?;
+        let session = optional(&request.session_id)?;
         let collection: Option<CollectionId> = optional(&request.collection_id)?;
         let in_collection = in_collection(request.context_type, collection.is_some())?;
         let user: Option<UserId> = optional(&request.user_id)?;
@@ -67,7 +67,7 @@ impl Message {
     /// Returns what is asked for beside the run.
     pub(crate) fn terms(&self) -> Terms<'_> {
         Terms {
-            session_id: self.session.as_str(),
+            session_id: self.session.as_ref().map_or("", SessionId::as_str),
             user: self.user.clone(),
             callback_queue: &self.callback_queue,
             timeout: self.timeout.as_ref(),

@@ -26,7 +26,10 @@ async fn a_client_of_openai_gets_answers_whole_and_in_pieces_and_errors_in_its_s
     let whole = an_answer_comes_whole(&client).await;
     an_answer_comes_in_pieces(&client, &whole).await;
     errors_have_the_shape_that_clients_look_for(&client).await;
+    nothing_is_kept_unless_a_conversation_is_named(&client).await;
     agents_are_models(&client).await;
+    all_agents_are_models_however_many(&client).await;
+    a_model_that_may_not_be_used_is_none(&client, &Client::of_demo(folder.path(), "free")).await;
     limits_have_openais_headers(&Client::of_demo(folder.path(), "free")).await;
 }
 
@@ -87,6 +90,59 @@ async fn agents_are_models(client: &Client) {
     let body: Value = request.send().await.expect("the edge answers").json().await.expect("JSON");
     let ids: Vec<_> = body["data"].as_array().expect("a list").iter().map(|model| model["id"].clone()).collect();
     assert!(ids.contains(&json!(format!("agent:{}", client.fact("agent_id")))), "{body}");
+}
+
+async fn nothing_is_kept_unless_a_conversation_is_named(client: &Client) {
+    let get = async |path: &str| {
+        let request = client.http.get(client.url(path)).bearer_auth(client.fact("api_key"));
+        request.send().await.expect("the edge answers").json::<Value>().await.expect("JSON")
+    };
+    let id = |body: &Value| body["id"].as_str().expect("an id").trim_start_matches("chatcmpl-").to_owned();
+    let answer = ask(client, &question(client, &json!({}))).send().await.expect("the edge answers");
+    let task = client.task(&id(&answer.json().await.expect("JSON"))).await;
+    assert_eq!((&task["status"], &task["session_id"]), (&json!("completed"), &Value::Null), "no session, no history");
+    let named = ask(client, &question(client, &json!({}))).header("X-Conversation-ID", "kept-1");
+    assert_eq!(named.send().await.expect("the edge answers").status(), 200);
+    let messages = get("/api/v1/conversations/kept-1/messages").await["messages"].clone();
+    assert_eq!(messages.as_array().expect("messages").len(), 2, "{messages}");
+}
+
+async fn all_agents_are_models_however_many(client: &Client) {
+    let make = |number: usize| {
+        let agent =
+            json!({ "agent_id": format!("many-{number:03}"), "name": "One of many", "system_prompt": "You help." });
+        client.http.post(client.url("/api/v1/agents")).bearer_auth(client.fact("api_key")).json(&agent).send()
+    };
+    for number in 0..120 {
+        assert_eq!(make(number).await.expect("the edge answers").status(), 201);
+    }
+    let request = client.http.get(client.url("/v1/models")).bearer_auth(client.fact("api_key"));
+    let body: Value = request.send().await.expect("the edge answers").json().await.expect("JSON");
+    let ids: std::collections::HashSet<_> =
+        body["data"].as_array().expect("a list").iter().map(|model| model["id"].as_str().expect("an id")).collect();
+    let missing = (0..120).map(|number| format!("agent:many-{number:03}")).find(|id| !ids.contains(id.as_str()));
+    assert_eq!(missing, None);
+}
+
+async fn a_model_that_may_not_be_used_is_none(client: &Client, other: &Client) {
+    let asleep = json!({ "is_active": false });
+    let path = client.url("/api/v1/agents/many-000");
+    let changed = client.http.patch(path).bearer_auth(client.fact("api_key")).json(&asleep).send().await;
+    assert_eq!(changed.expect("the edge answers").status(), 200);
+    let model = async |client: &Client, id: &str| {
+        let request = client.http.get(client.url(&format!("/v1/models/{id}"))).bearer_auth(client.fact("api_key"));
+        let answer = request.send().await.expect("the edge answers");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let (status, found) = model(client, "agent:many-001").await;
+    assert_eq!((status, &found["id"], &found["object"]), (200, &json!("agent:many-001"), &json!("model")));
+    let (status, nothing) = model(client, "agent:nobody").await;
+    let error = &nothing["error"];
+    assert_eq!((status, &error["type"], &error["param"]), (404, &json!("invalid_request_error"), &json!("model")));
+    for (client, id) in [(other, "agent:many-001"), (client, "agent:many-000"), (client, "gpt-4o"), (client, "agent:x")]
+    {
+        assert_eq!(model(client, id).await, (404, nothing.clone()), "{id}");
+    }
 }
 
 async fn limits_have_openais_headers(client: &Client) {

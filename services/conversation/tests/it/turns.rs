@@ -1,10 +1,12 @@
 //! Saving, once.
 
+use action::Tier;
 use futures::future::join_all;
 use proto::conversation::v1 as wire;
 use proto::conversation::v1::conversation_service_server::ConversationService as _;
+use sqlx::Connection as _;
 
-use crate::{Fixture, acme, ask, by, contents, inside, open, read, task, turn};
+use crate::{Fixture, acme, ask, by, caller, contents, inside, open, read, task, turn};
 
 #[tokio::test]
 async fn saving_a_task_again_changes_nothing_and_says_so() {
@@ -80,4 +82,48 @@ async fn only_a_service_of_the_mesh_saves_a_turn() {
     let request = by(&acme(), turn("conversation-1", "agent-1", 1));
     let refused = read(fixture.grpc.save_turn(request).await).unwrap_err();
     assert_eq!(refused.reason().id, "SCOPE_REQUIRED");
+}
+
+/// A turn with neither a conversation nor a session.
+fn loose(number: u32) -> wire::SaveTurnRequest {
+    wire::SaveTurnRequest { session_id: String::new(), ..turn("", "agent-1", number) }
+}
+
+fn ask_of(task_id: String) -> wire::GetContextRequest {
+    wire::GetContextRequest { task_id, ..ask("", "agent-1") }
+}
+
+#[tokio::test]
+async fn a_turn_of_no_conversation_is_given_to_its_task_alone() {
+    let fixture = Fixture::new().await;
+    assert!(!fixture.save(&acme(), loose(1)).await.unwrap());
+    let mut other = loose(1);
+    other.turn.as_mut().unwrap().result = vec![9];
+    assert!(fixture.save(&acme(), other).await.unwrap(), "the first one stands");
+    let context = fixture.context(&acme(), ask_of(task(1))).await.unwrap();
+    let saved = context.saved_turn.expect("the turn");
+    assert_eq!((saved.result, saved.assistant.unwrap().content.as_str()), (vec![0, 159, 1], "answer 1"));
+    assert_eq!((context.messages, context.conversation_id.as_str()), (vec![], ""));
+    assert_eq!(fixture.context(&acme(), ask_of(task(2))).await.unwrap().saved_turn, None);
+    let other = caller("other", Tier::Enterprise);
+    assert_eq!(fixture.context(&other, ask_of(task(1))).await.unwrap().saved_turn, None, "it is another tenant's");
+}
+
+#[tokio::test]
+async fn a_turn_of_no_conversation_is_gone_after_an_hour() {
+    let fixture = Fixture::new().await;
+    fixture.save(&acme(), loose(1)).await.unwrap();
+    let path = fixture.folder.path().join("sql/conversation.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut database = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("UPDATE loose_turns SET created_at = created_at - 3600001").execute(&mut database).await.unwrap();
+    fixture.save(&caller("other", Tier::Free), loose(2)).await.unwrap();
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT tenant_id FROM loose_turns").fetch_all(&mut database).await.unwrap();
+    assert_eq!(left, ["other"], "whoever saves the next one forgets it");
+    for table in ["conversations", "turns", "messages"] {
+        let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&mut database).await.unwrap();
+        assert_eq!(count, 0, "{table}");
+    }
 }

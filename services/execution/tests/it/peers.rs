@@ -88,6 +88,8 @@ pub(crate) struct Conversations {
     pub(crate) limits: Arc<Mutex<Vec<u32>>>,
     /// Turns that are saved and not told of once, as if an attempt saved its own between question and answer.
     pub(crate) hidden: Arc<Mutex<HashMap<String, u32>>>,
+    /// Answers that get lost after a turn was saved.
+    pub(crate) lost: Arc<AtomicU32>,
 }
 
 impl Conversations {
@@ -141,6 +143,9 @@ impl ConversationService for Conversations {
         let saved_before = saved.iter().any(|saved| saved.turn.as_ref().is_some_and(|turn| turn.task_id == task));
         if !saved_before {
             saved.push(request);
+        }
+        if self.lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(Failure::new(&reason::UNAVAILABLE, "the answer got lost").into());
         }
         Ok(Response::new(SaveTurnResponse { saved_before }))
     }

@@ -282,12 +282,25 @@ async fn in_a_collection_context_any_agent_answers_from_that_collection() {
 }
 
 #[tokio::test]
-async fn a_run_without_a_session_has_no_history_and_leaves_none() {
+async fn a_run_without_a_session_has_no_history_and_leaves_no_conversation() {
     let model = Script::new([HELLO]);
     let mesh = Mesh::start(model.clone()).await;
     let action = Action { session: None, tier: Tier::Free, ..run_of("talker", "hola", "none") };
     let task = mesh.run(action).await;
     assert_eq!(answer(&task).response, "Good morning.");
-    assert!(mesh.conversations.limits.lock().expect("nobody panicked").is_empty());
-    assert!(mesh.conversations.saved.lock().expect("nobody panicked").is_empty());
+    assert!(mesh.conversations.limits.lock().expect("nobody panicked").is_empty(), "nothing was asked for");
+    let saved = mesh.conversations.saved.lock().expect("nobody panicked").clone();
+    let [saved] = &saved[..] else { panic!("one turn, not {saved:?}") };
+    assert_eq!((saved.conversation_id.as_str(), saved.session_id.as_str()), ("", ""), "it is the task's alone");
+}
+
+#[tokio::test]
+async fn a_run_without_a_session_that_is_done_again_asks_the_model_once() {
+    let model = Script::new([HELLO, Line::Say(&["Something else."])]);
+    let mesh = Mesh::start(model.clone()).await;
+    mesh.conversations.lost.store(1, Ordering::SeqCst);
+    let action = Action { session: None, ..run_of("talker", "hola", "none") };
+    let task = mesh.run(action).await;
+    assert_eq!((answer(&task).response.as_str(), task.attempts, model.asked()), ("Good morning.", 2, 1));
+    assert_eq!(task.tokens_used.map(|tokens| tokens.total), Some(10));
 }

@@ -1,9 +1,11 @@
 //! `/v1/chat/completions` and `/v1/models`: for clients that know OpenAI's API. A model is an agent, `agent:<id>`.
 //!
 //! A completion is a task like any other: checked, charged and answered as a message is. The client keeps the history and sends
-//! it along; the last message is the question. A client that goes away cancels its task.
+//! it along; the last message is the question. It has no session, so nothing of it is kept but the task, unless the client names
+//! a conversation. A client that goes away cancels its task.
 
 mod chunk;
+pub(crate) mod models;
 mod request;
 mod shape;
 
@@ -16,10 +18,7 @@ use axum::response::{IntoResponse, Response};
 use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::HeaderMap;
-use proto::management::v1::ListAgentsRequest;
-use serde::Serialize;
 use service_kit::NotAdmitted;
-use utoipa::ToSchema;
 
 pub(crate) use request::CompletionBody;
 pub(crate) use shape::reshape;
@@ -32,24 +31,6 @@ use crate::watch::{GivenUp, Watch};
 use crate::{body, chat, limits};
 use chunk::{Completion, Labels};
 use request::Question;
-
-/// Agents as models.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelsView {
-    object: &'static str,
-    data: Vec<ModelView>,
-}
-
-/// An agent as a model.
-#[derive(Debug, Serialize, ToSchema)]
-struct ModelView {
-    /// `agent:<id>`.
-    id: String,
-    object: &'static str,
-    /// Seconds since 1970.
-    created: i64,
-    owned_by: String,
-}
 
 /// Answers the last message as an agent does, whole or in pieces.
 #[utoipa::path(
@@ -93,27 +74,12 @@ pub(crate) async fn create(
 fn of_model(refused: NotAdmitted) -> NotAdmitted {
     let NotAdmitted { failure, windows } = refused;
     let failure = match failure.field_name() {
-        Some("agent_id") if failure.reason() == &reason::ACCESS_DENIED => {
-            Failure::new(&reason::AGENT_NOT_FOUND, failure.detail()).field("model")
-        }
+        Some("agent_id") if failure.reason() == &reason::ACCESS_DENIED => no_model(failure.detail()),
         _ => failure,
     };
     NotAdmitted { failure, windows }
 }
 
-/// Lists the tenant's agents as models.
-#[utoipa::path(
-    get, path = "/v1/models", tag = "openai", operation_id = "listModels",
-    responses((status = 200, body = ModelsView), (status = "default", response = OpenAiErrorView)),
-)]
-pub(crate) async fn models(State(edge): State<Edge>, Proved(caller): Proved) -> Result<Json<ModelsView>, Refusal> {
-    let request = edge.call(ListAgentsRequest { page_size: 100, ..ListAgentsRequest::default() });
-    let agents = edge.peers.management(&caller).list_agents(request).await?.into_inner().agents;
-    let data = agents.into_iter().filter(|agent| agent.is_active).map(|agent| ModelView {
-        id: format!("agent:{}", agent.agent_id),
-        object: "model",
-        created: agent.created_at.map_or(0, |at| at.seconds),
-        owned_by: agent.tenant_id,
-    });
-    Ok(Json(ModelsView { object: "list", data: data.collect() }))
+fn no_model(why: &str) -> Failure {
+    Failure::new(&reason::AGENT_NOT_FOUND, why).field("model")
 }

@@ -1,13 +1,13 @@
 //! What a client asks for, in OpenAI's words.
 
-use action::{AgentId, ContextType, ConversationId, SessionId, UserId, agent_run};
+use action::{ContextType, ConversationId, UserId, agent_run};
 use fault::{Failure, Fault as _, reason};
 use http::HeaderMap;
 use proto::execution::v1::{AgentRun, PriorMessage};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::models::agent_of;
 use crate::chat::ChatBody;
 use crate::headers::{self, Asserted, Destination, name};
 
@@ -80,8 +80,8 @@ impl Question {
         if body.n.is_some_and(|number| number != 1) {
             return Err(invalid("n", "must be 1"));
         }
-        let agent: Option<AgentId> = body.model.strip_prefix("agent:").and_then(|id| id.parse().ok());
-        let agent = agent.ok_or_else(|| invalid("model", "must be `agent:<id>` of an agent of the tenant"))?;
+        let agent =
+            agent_of(&body.model).ok_or_else(|| invalid("model", "must be `agent:<id>` of an agent of the tenant"))?;
         let user = body.user.as_deref().filter(|user| !user.is_empty());
         let user: Option<UserId> = match user {
             Some(user) => {
@@ -93,7 +93,7 @@ impl Question {
         let to = Destination {
             agent,
             // Nobody follows it; the answer goes out with the response.
-            session: session(),
+            session: None,
             context: ContextType::Agent,
             collection: headers::id(headers, name::COLLECTION)?,
             user,
@@ -107,10 +107,6 @@ impl Question {
         let asserted = Asserted::parse(headers)?;
         Ok(Self { model: body.model, asserted, to, text, stream: body.stream, with_usage })
     }
-}
-
-fn session() -> SessionId {
-    format!("completion-{}", Uuid::now_v7()).parse().expect("a word and a UUID are an identifier")
 }
 
 fn run(messages: Vec<MessageBody>) -> Result<AgentRun, Failure> {

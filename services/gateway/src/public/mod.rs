@@ -190,7 +190,7 @@ fn destination(edge: &Edge, resolved: &Resolved, session: Uuid, address: IpAddr)
     let session: SessionId = format!("public-{session}").parse().map_err(|_| Failure::internal())?;
     Ok(Destination {
         agent,
-        session,
+        session: Some(session),
         context: ContextType::Agent,
         collection: None,
         user: None,

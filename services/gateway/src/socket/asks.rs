@@ -81,7 +81,7 @@ fn destination(
     let context: ContextType = headers::parse_context(context.as_deref(), collection.as_ref(), names)?;
     Ok(Destination {
         agent,
-        session: principal.wanted.session.clone(),
+        session: Some(principal.wanted.session.clone()),
         context,
         collection,
         user: principal.wanted.user.clone().or_else(|| caller.user.clone()),

@@ -28,7 +28,7 @@ fn every_field_out_of_bounds_is_named() {
         request
     };
     refused(with(|request| request.agent_id = "a".into()), "INVALID_FIELD", "agent_id");
-    refused(with(|request| request.session_id.clear()), "INVALID_FIELD", "session_id");
+    refused(with(|request| request.session_id = "a b".into()), "INVALID_FIELD", "session_id");
     refused(with(|request| request.user_id = "a/b".into()), "INVALID_FIELD", "user_id");
     refused(with(|request| request.request_source = "fax".into()), "INVALID_FIELD", "request_source");
     refused(with(|request| request.client_version = "1\n2".into()), "INVALID_FIELD", "client_version");

@@ -100,6 +100,23 @@ async fn two_messages_are_shown_in_their_own_sessions() {
 }
 
 #[tokio::test]
+async fn a_message_without_a_session_is_answered_in_the_log_of_its_task() {
+    let mesh = Mesh::start().await;
+    let _agents = agents(&mesh, |work, run| {
+        assert!(work.action().session.is_none());
+        Ok(answered(&run.message))
+    });
+    let task = mesh.send(message("hola", "")).await.expect("accepted").task.expect("a task");
+    let log = Log::task(&tenant(), task.task_id.parse().expect("an id"));
+    let told = || async {
+        let page = mesh.kit.sessions.read(&log, Position::default(), 1_000).await.expect("the log is readable");
+        let answer = |body: &Body| matches!(body, Body::AgentResponse(answer) if answer.response == "hola");
+        page.frames.iter().filter_map(|frame| frame.body.as_ref()).any(answer)
+    };
+    testkit::eventually(PATIENCE, told).await;
+}
+
+#[tokio::test]
 async fn a_run_that_fails_is_an_error_that_says_what_happened() {
     let mesh = Mesh::start().await;
     let attempts = Arc::new(AtomicU32::new(0));

@@ -180,7 +180,7 @@ impl OrchestratorService for Orchestrator {
         let agent: AgentId = request.agent_id.parse()?;
         let run = request.run.unwrap_or_default();
         let mut action = Action::root(tenant.id, tenant.tier, ExecutionContext::agent(agent), &run);
-        action.session = Some(request.session_id.parse()?);
+        action.session = Some(request.session_id).filter(|id| !id.is_empty()).map(|id| id.parse()).transpose()?;
         let submitted = self.queue.submit(action).await?;
         Ok(Response::new(SendMessageResponse {
             task: Some(submitted.task),
