@@ -95,6 +95,7 @@ async fn ids_of_another_tenant_are_unknown(stranger: &Client, things: &Things) {
         (Method::DELETE, Box::new(|id| (format!("/api/v1/agents/{id}"), None)), agent, "nobodys"),
         (Method::GET, Box::new(|id| (format!("/api/v1/rate-limit/status?agent_id={id}"), None)), agent, "nobodys"),
         (Method::POST, Box::new(move |id| ("/v1/chat/completions".into(), Some(message(id)))), agent, "nobodys"),
+        (Method::GET, Box::new(|id| (format!("/v1/models/agent:{id}"), None)), agent, "nobodys"),
         (Method::GET, Box::new(|id| (format!("/api/v1/collections/{id}"), None)), collection, "nobodys"),
         (Method::GET, Box::new(|id| (format!("/api/v1/documents?collection_id={id}"), None)), collection, "nobodys"),
         (Method::GET, Box::new(|id| (format!("/api/v1/documents/{id}"), None)), document, "nobodys"),
