@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod compare;
+pub mod edge;
 pub mod figures;
 pub mod machine;
 pub mod part;

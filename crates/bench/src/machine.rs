@@ -72,6 +72,22 @@ pub fn process_seconds(pid: u32) -> Option<f64> {
     Some(ticks / 100.0)
 }
 
+/// Returns the resident memory of a process in bytes; none when it is gone.
+pub fn process_memory(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: f64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024.0)
+}
+
+/// Lets this process and those that it starts hold as many files and sockets as the system allows, and returns how many that
+/// is.
+pub fn raise_open_files() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+}
+
 /// Returns the time of the clock that all processes of the machine share, in nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from);
@@ -139,5 +155,7 @@ mod tests {
         assert!(before > 0 && monotonic_ns() >= before);
         assert!(process_seconds(std::process::id()).is_some());
         assert!(process_seconds(u32::MAX).is_none());
+        assert!(process_memory(std::process::id()).is_some_and(|bytes| bytes > 1e6));
+        assert!(process_memory(u32::MAX).is_none());
     }
 }

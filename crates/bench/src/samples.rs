@@ -35,6 +35,12 @@ impl Samples {
         self.histogram.saturating_record(us.max(1));
     }
 
+    /// Adds the times of others.
+    pub fn join(&mut self, others: &Self) {
+        // Both have the same bounds, so none is too long.
+        let _never = self.histogram.add(&others.histogram);
+    }
+
     /// Returns a percentile, in milliseconds.
     #[expect(clippy::cast_precision_loss, reason = "the bound is far below 2^52")]
     pub fn percentile(&self, percentile: f64) -> f64 {

@@ -165,7 +165,8 @@ fn program() -> Result<&'static str> {
         .context("neither redis-server nor valkey-server is installed: run `make setup`")
 }
 
-fn free_port() -> Result<u16> {
+/// Returns a port of the loopback that nobody listens on.
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 

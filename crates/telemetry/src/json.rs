@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use opentelemetry::trace::TraceContextExt as _;
-use serde_json::Value;
+use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
+use serde::Serialize;
 use tracing::dispatcher::WeakDispatch;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -29,11 +30,12 @@ impl<W> JsonLines<W> {
     }
 
     /// The current dispatcher cannot be asked from inside an event, so the one that registered this layer is kept.
-    fn ids(&self, span: &Id) -> Option<(String, String)> {
+    fn ids(&self, span: &Id) -> Option<(TraceId, SpanId)> {
         let dispatch = self.dispatch.get()?.upgrade()?;
         let context = tracing_opentelemetry::get_otel_context(span, &dispatch)?;
-        let known = context.span().span_context().clone();
-        known.is_valid().then(|| (known.trace_id().to_string(), known.span_id().to_string()))
+        let span = context.span();
+        let known = span.span_context();
+        known.is_valid().then(|| (known.trace_id(), known.span_id()))
     }
 }
 
@@ -62,16 +64,16 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut line = Fields::default();
-        line.set("timestamp", Value::String(now()));
-        line.set("level", Value::from(event.metadata().level().as_str()));
-        line.set("target", Value::from(event.metadata().target()));
+        line.set("timestamp", now());
+        line.set("level", event.metadata().level().as_str());
+        line.set("target", event.metadata().target());
         event.record(&mut line);
         if let Some(span) = context.event_span(event) {
             if let Some((trace, id)) = self.ids(&span.id()) {
-                line.set("trace_id", Value::String(trace));
-                line.set("span_id", Value::String(id));
+                line.set("trace_id", format_args!("{trace}"));
+                line.set("span_id", format_args!("{id}"));
             }
-            line.set("span", Value::from(span.name()));
+            line.set("span", span.name());
             // From the inside out: what stands nearer to the event wins.
             for span in span.scope() {
                 if let Some(fields) = span.extensions().get::<Fields>() {
@@ -80,7 +82,7 @@ where
             }
         }
         // A log that cannot be written cannot be reported either.
-        let _ = self.writer.make_writer_for(event.metadata()).write_all(line.render().as_bytes());
+        let _ = self.writer.make_writer_for(event.metadata()).write_all(&line.render());
     }
 }
 
@@ -90,39 +92,55 @@ fn now() -> String {
     text
 }
 
-/// Fields in the order in which they were set.
+/// Fields in the order in which they were set, their values as JSON: written once, and copied into every line of their span.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields {
+    values: Vec<u8>,
+    known: Vec<(&'static str, Range<usize>)>,
+}
 
 impl Fields {
-    fn set(&mut self, name: &'static str, value: Value) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+    fn set(&mut self, name: &'static str, value: impl Serialize) {
+        let start = self.values.len();
+        if serde_json::to_writer(&mut self.values, &value).is_err() {
+            self.values.truncate(start);
+            return;
+        }
+        self.place(name, start..self.values.len());
+    }
+
+    fn place(&mut self, name: &'static str, value: Range<usize>) {
+        match self.known.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+            None => self.known.push((name, value)),
         }
     }
 
     fn add_missing(&mut self, outer: &Self) {
-        for (name, value) in &outer.0 {
-            if !self.0.iter().any(|(known, _)| known == name) {
-                self.0.push((name, value.clone()));
+        for (name, value) in &outer.known {
+            if !self.known.iter().any(|(known, _)| known == name) {
+                let start = self.values.len();
+                self.values.extend_from_slice(&outer.values[value.clone()]);
+                self.known.push((name, start..self.values.len()));
             }
         }
     }
 
-    fn render(&self) -> String {
-        let mut line = String::with_capacity(256);
-        for (name, value) in &self.0 {
-            line.push(if line.is_empty() { '{' } else { ',' });
-            line.push_str(&Value::from(*name).to_string());
-            line.push(':');
-            line.push_str(&value.to_string());
+    fn render(&self) -> Vec<u8> {
+        let names: usize = self.known.iter().map(|(name, _)| name.len() + 4).sum();
+        let mut line = Vec::with_capacity(self.values.len() + names + 4);
+        for (name, value) in &self.known {
+            line.extend_from_slice(if line.is_empty() { b"{\"" } else { b",\"" });
+            // Names of fields are words of ours; none has anything to escape.
+            line.extend_from_slice(name.as_bytes());
+            line.extend_from_slice(b"\":");
+            line.extend_from_slice(&self.values[value.clone()]);
         }
-        line.push_str("}\n");
+        line.extend_from_slice(b"}\n");
         line
     }
 
-    fn put(&mut self, field: &Field, value: Value) {
+    fn put(&mut self, field: &Field, value: impl Serialize) {
         // These speak to the exporter, not to the reader of a log.
         if !field.name().starts_with("otel.") {
             self.set(field.name(), value);
@@ -132,26 +150,26 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::from(value));
+        self.put(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, Value::String(format!("{value:?}")));
+        self.put(field, format_args!("{value:?}"));
     }
 }

@@ -36,6 +36,7 @@ mod rate_limit;
 mod router;
 mod server;
 mod socket;
+mod spent;
 mod stats;
 mod tasks;
 mod tickets;

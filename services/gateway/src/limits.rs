@@ -1,5 +1,7 @@
 //! Charges the tenant's limits, and shows them as headers on every answer.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -10,7 +12,8 @@ use service_kit::{Caller, NotAdmitted};
 
 use crate::edge::Edge;
 use crate::identity::Known;
-use crate::problem::Refusal;
+use crate::problem::{Refusal, Refused};
+use crate::spent::OverLimit;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STANDING: HeaderName = HeaderName::from_static("ratelimit");
@@ -48,10 +51,13 @@ pub(crate) async fn stamp(State(edge): State<Edge>, mut request: Request, next: 
     let known = Known::default();
     request.extensions_mut().insert(known.clone());
     let mut response = next.run(request).await;
+    let Some(Ok((tenant, tier))) = known.caller().map(Caller::tenant) else { return response };
+    if let Some(ends) = response.extensions().get().and_then(used_up) {
+        response.extensions_mut().insert(OverLimit { tier: tier.as_str(), ends });
+    }
     if response.headers().contains_key(POLICY) {
         return response;
     }
-    let Some(Ok((tenant, tier))) = known.caller().map(Caller::tenant) else { return response };
     let Ok(windows) = edge.quota.glance(&tenant, tier).await else { return response };
     for (name, value) in headers(&windows) {
         if let Some(name) = name {
@@ -59,6 +65,14 @@ pub(crate) async fn stamp(State(edge): State<Edge>, mut request: Request, next: 
         }
     }
     response
+}
+
+/// Returns when the window of requests ends that a refusal says is used up. Those of tasks and tokens open again without ending.
+fn used_up(refused: &Refused) -> Option<Duration> {
+    let failure = &refused.failure;
+    let window = fact(failure, "window").filter(|_| failure.reason() == &reason::RATE_LIMIT_EXCEEDED)?;
+    let counts_requests = window != "tasks" && !window.starts_with("tokens");
+    failure.retry_delay().filter(|_| counts_requests)
 }
 
 /// Writes the limits: `RateLimit-Policy` and `RateLimit` as the IETF's draft has them, and for clients that know no better
@@ -133,7 +147,7 @@ pub(crate) fn refusal(failure: Failure) -> Refusal {
     let limit = fact(&failure, "limit").and_then(|limit| limit.parse().ok());
     let headers = match (failure.reason() == &reason::RATE_LIMIT_EXCEEDED, limit, failure.retry_delay()) {
         (true, Some(limit), Some(reset)) => {
-            nearest(&Window { name: "", limit, remaining: 0, reset, length: std::time::Duration::ZERO })
+            nearest(&Window { name: "", limit, remaining: 0, reset, length: Duration::ZERO })
         }
         _ => HeaderMap::new(),
     };

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::client::{ClientAddress, Secure};
 use crate::problem::Refused;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const MAX_REQUEST_ID: usize = 64;
 
 /// Wraps a request. The caller's trace is continued, so that one trace goes from the browser to the answer.
@@ -87,7 +87,7 @@ fn finish(response: &Response, method: &'static str, route: Option<&str>, begun:
 }
 
 /// Takes the caller's id for the request if it is a plain word, and makes one otherwise.
-fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     let plain = |text: &str| {
         (1..=MAX_REQUEST_ID).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

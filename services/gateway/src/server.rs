@@ -23,6 +23,7 @@ use crate::Config;
 use crate::client::Proxies;
 use crate::edge::Edge;
 use crate::router::router;
+use crate::spent::Spent;
 
 /// Pause after a connection could not be accepted, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -95,6 +96,7 @@ impl Server {
                 write: 3 * config.write_timeout,
             },
             proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
+            spent: Spent::new(edge.draining.clone()),
             ending: connections.ending(),
         };
         let doors = Doors::new(config.max_connections, config.max_connections_per_address);

@@ -1,4 +1,5 @@
-//! `nooble bench`: measures a running product through its own edge, or the queues against other queues.
+//! `nooble bench`: measures a running product through its own edge, the queues against other queues, or the edge
+//! against bare axum and tonic.
 
 mod chat;
 
@@ -17,6 +18,8 @@ enum Command {
     Chat(chat::Chat),
     /// Our queues and others on the same work in the same run, on a Redis of its own.
     Queue(Box<::bench::cli::Queue>),
+    /// The gateway beside bare axum and tonic in the same run, and its promises under load.
+    Edge(::bench::edge::Edge),
 }
 
 impl Bench {
@@ -25,6 +28,7 @@ impl Bench {
         match self.command {
             Command::Chat(chat) => chat.run().await,
             Command::Queue(queue) => queue.run().await,
+            Command::Edge(edge) => edge.run().await,
         }
     }
 }

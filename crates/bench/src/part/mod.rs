@@ -10,6 +10,8 @@ mod stage;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
+use crate::edge;
+
 /// Numbers of a scenario, as the harness tells them to every process. Peers read the same.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -56,6 +58,9 @@ pub struct Numbers {
 
 /// Does one scenario.
 pub async fn run(scenario: &str, numbers: &str) -> Result<()> {
+    if let Some(name) = scenario.strip_prefix(edge::part::PREFIX) {
+        return edge::part::run(name, numbers).await;
+    }
     let numbers: Numbers = serde_json::from_str(numbers).context("read the numbers of the scenario")?;
     match scenario {
         "enqueue" => load::enqueue(&numbers).await,

@@ -4,6 +4,7 @@
 //! What a token could decide about its own check is not left to it: the key comes from the settings or the issuer's key
 //! set, the algorithm from the key. `docs/adr/0015-tokens-on-ring.md` says why this stands on `ring` directly.
 
+mod checked;
 mod claims;
 mod compact;
 mod config;
@@ -26,6 +27,7 @@ pub use config::{JwksConfig, JwtConfig};
 pub use mint::{Grant, mint};
 
 use crate::Tasks;
+use checked::{Checked, Good, Name};
 use compact::Compact;
 use error::Error;
 use jwks::Jwks;
@@ -42,6 +44,7 @@ struct Inner {
     config: JwtConfig,
     secret: Option<Arc<Key>>,
     jwks: Option<Arc<Jwks>>,
+    checked: Checked,
 }
 
 /// No client for `JWT_JWKS_URL` can be made.
@@ -54,13 +57,19 @@ impl Tokens {
     pub fn new(config: &JwtConfig, tasks: &Tasks) -> Result<Self, NoClient> {
         let jwks = config.jwks_url.as_ref().map(|url| Jwks::new(url, config.jwks.clone(), tasks)).transpose()?;
         let secret = config.secret.as_ref().map(|secret| Arc::new(Key::hs256(secret)));
-        Ok(Self(Arc::new(Inner { config: config.clone(), secret, jwks: jwks.map(Arc::new) })))
+        Ok(Self(Arc::new(Inner {
+            config: config.clone(),
+            secret,
+            jwks: jwks.map(Arc::new),
+            checked: Checked::default(),
+        })))
     }
 
     /// Returns what a token proves. Fails with `CREDENTIAL_EXPIRED` when its time is over, with `UNAVAILABLE` when the keys
     /// of its issuer cannot be fetched, with `CREDENTIAL_INVALID` otherwise.
     ///
-    /// Nothing is remembered about tokens: each is in force or not at the moment in which it is presented.
+    /// A signature is checked once as long as its key is in use; whether a token is in force, at each moment in which it is
+    /// presented.
     pub async fn verify(&self, token: &str) -> Result<Proof, Failure> {
         self.verify_at(token, SystemTime::now()).await.map_err(|error| error.failure())
     }
@@ -72,6 +81,16 @@ impl Tokens {
         if token.len() > LONGEST {
             return Err(Error::Malformed("it is longer than 8 KiB"));
         }
+        let name = Name::of(token);
+        if let Some(good) = self.0.checked.get(name) {
+            if good.proof.expires_at <= now {
+                return Err(Error::Expired);
+            }
+            // The issuer may have withdrawn its key, or not have been heard of for too long.
+            if self.key(good.kid.as_deref()).await.is_ok_and(|key| Arc::ptr_eq(&key, &good.key)) {
+                return Ok(good.proof.clone());
+            }
+        }
         let compact = Compact::parse(token)?;
         let key = match self.key(compact.header.kid.as_deref()).await {
             // Refused in any case; what is over is not told to come again, and does not keep a socket open.
@@ -81,7 +100,9 @@ impl Tokens {
             key => key?,
         };
         key.verify(&compact.header.algorithm, compact.signed, &compact.signature)?;
-        Proof::read(&compact.claims()?, &self.0.config, now)
+        let proof = Proof::read(&compact.claims()?, &self.0.config, now)?;
+        self.0.checked.put(name, Good { kid: compact.header.kid, key, proof: proof.clone() });
+        Ok(proof)
     }
 
     /// Returns the key of a token. The id names keys of the issuer's set only; what has none is checked with the secret.

@@ -50,7 +50,7 @@ const WARDENS: &[(&str, &[&str])] = &[
     ("opentelemetry-otlp", &["telemetry"]),
     ("opentelemetry-prometheus", &["telemetry"]),
     ("tracing-opentelemetry", &["telemetry"]),
-    ("axum", &["gateway", "service-kit", "testkit"]),
+    ("axum", &["gateway", "service-kit", "testkit", "bench"]),
     ("candle-core", &["models"]),
     ("reqwest", &["models", "nooble", "bench", "e2e", "service-kit"]),
     ("ring", &["service-kit"]),

@@ -24,6 +24,7 @@ use tower::Service as _;
 use super::clock::{Answered, Clock, Patience};
 use super::heard::Heard;
 use crate::client::{Peer, Proxies};
+use crate::spent::Spent;
 
 /// Most bytes of a request's line and headers that are read at all; a little more than is taken, so that most of those who send
 /// too much hear why.
@@ -50,6 +51,7 @@ pub(super) struct Terms {
     pub(super) h2c: bool,
     pub(super) patience: Patience,
     pub(super) proxies: Proxies,
+    pub(super) spent: Spent,
     /// Comes when requests in flight are finished and no other is taken.
     pub(super) ending: CancellationToken,
 }
@@ -116,17 +118,17 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let clock = Clock::start(terms.patience, is_h2);
-    let (answering, router, proxies) = (clock.clone(), terms.router, terms.proxies);
-    let service = service_fn(move |request| answer(router.clone(), proxies.clone(), peer, answering.clone(), request));
+    let (answering, ending, answers) = (clock.clone(), terms.ending.clone(), terms.clone());
+    let service = service_fn(move |request| answer(answers.clone(), peer, answering.clone(), request));
     let io = TokioIo::new(Heard::new(stream, clock.clone(), terms.patience.write));
     if is_h2 {
         let mut serving = pin!(h2().serve_connection(io, service));
         let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
-        run(&mut serving, graceful, &clock, &terms.ending).await
+        run(&mut serving, graceful, &clock, &ending).await
     } else {
         let mut serving = pin!(h1(terms.patience).serve_connection(io, service).with_upgrades());
         let graceful = |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
-        run(&mut serving, graceful, &clock, &terms.ending).await
+        run(&mut serving, graceful, &clock, &ending).await
     }
 }
 
@@ -227,8 +229,7 @@ async fn wait_until(moment: Option<Instant>) {
 
 /// Answers one request, and says who sent it.
 async fn answer(
-    mut router: Router,
-    proxies: Proxies,
+    mut terms: Terms,
     peer: Peer,
     clock: Clock,
     mut request: Request<Incoming>,
@@ -236,8 +237,19 @@ async fn answer(
     let answering = clock.answer();
     // What comes behind a body whose length two readers may see differently is not looked at.
     let is_last = request.headers().contains_key(http::header::TRANSFER_ENCODING);
-    proxies.tell(peer, &mut request);
-    let Ok(mut response) = router.call(request.map(Body::new)).await;
+    terms.proxies.tell(peer, &mut request);
+    let same = terms.spent.same(&request);
+    let again = same.and_then(|same| terms.spent.answer(same, request.headers()));
+    let mut response = match (again, same) {
+        (Some(response), _) => response,
+        (None, same) => {
+            let Ok(response) = terms.router.call(request.map(Body::new)).await;
+            match same {
+                Some(same) => terms.spent.note(same, response).await,
+                None => response,
+            }
+        }
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         clock.upgrade();
     }
