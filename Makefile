@@ -3,7 +3,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools/npm/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up demo check test breaking bench bench-queue codegen clean
+.PHONY: help setup build up demo check test breaking bench bench-queue bench-edge codegen clean
 
 help: ## Show these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench: build ## Measure a chat, hop by hop
 
 bench-queue: build ## Measure the queues against others, and write bench/ with tables and a chart
 	@target/release/nooble bench queue --out bench
+
+bench-edge: build ## Measure the edge beside bare axum and tonic, and write bench/ with tables
+	@target/release/nooble bench edge --out bench
 
 codegen: ## Write the generated protobuf code again
 	@cargo xtask codegen
