@@ -1,5 +1,6 @@
 //! The promises of the product, kept by real processes.
 
+mod alerts;
 mod answers;
 mod bad_input;
 mod cancel;
