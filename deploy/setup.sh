@@ -49,7 +49,23 @@ python_tools() {
   cp "$wanted" "$folder/requirements.txt"
 }
 
-python_test_tools() {
+python_# Debian's package would start a server of its own, so only the one program is taken out of it; that needs no root either.
+promtool_from_deb() {
+  local folder
+  have apt-get || { say "promtool is missing: install Prometheus first"; exit 1; }
+  say "unpacking promtool (the tests of deploy/prometheus run it) into .tools/bin"
+  folder=$(mktemp -d)
+  if ! (cd "$folder" && apt-get download -qq prometheus 2>/dev/null); then
+    as_root apt-get update -qq
+    (cd "$folder" && apt-get download -qq prometheus)
+  fi
+  dpkg-deb --extract "$folder"/prometheus_*.deb "$folder/deb"
+  install -D -m 755 "$folder/deb/usr/bin/promtool" "$tools/bin/promtool"
+  rm -rf "$folder"
+}
+
+test_tools() {
+  if ! have promtool; then promtool_from_deb; fi
   python_tools python examples/python-worker/requirements.txt
   python_tools python-client clients/python/requirements.txt
   python_tools contract deploy/contract-requirements.txt

@@ -2,6 +2,8 @@
 
 use fault::{Failure, Fault, reason};
 
+use crate::Domain;
+
 /// A value does not belong to the vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -21,7 +23,7 @@ pub enum Error {
     #[error("tier must be one of free, advance, professional, enterprise")]
     Tier,
     /// There is no such domain.
-    #[error("`{0}` is not a domain")]
+    #[error("`{0}` is not a domain; there are {list}", list = domains())]
     Domain(String),
     /// The context type is none of the three, or does not fit the context's id.
     #[error("{0}")]
@@ -48,6 +50,10 @@ pub enum Error {
     /// A required part is absent.
     #[error("`{0}` is required")]
     Missing(&'static str),
+}
+
+fn domains() -> String {
+    Domain::ALL.map(Domain::as_str).join(", ")
 }
 
 impl Fault for Error {

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::Answer;
 
 /// A demo tenant at the edge.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ impl Client {
     }
 
     /// Prepares a message to the tenant's agent, with all required headers.
-    pub fn message(&self, session: &str, text: &str) -> reqwest::RequestBuilder {
+    pub fn message(&self, session: &str, text: &str) -> RequestBuilder {
         self.http
             .post(self.url("/api/chat/send"))
             .bearer_auth(self.fact("api_key"))
@@ -65,6 +68,39 @@ impl Client {
             .header("X-Agent-ID", self.fact("agent_id"))
             .header("X-Session-ID", session)
             .json(&json!({ "message": text }))
+    }
+
+    /// Prepares a message of which one header has another value, or is not there.
+    ///
+    /// # Panics
+    ///
+    /// Panics when the value is none of a header.
+    pub fn message_with(&self, header: &'static str, value: Option<&str>) -> RequestBuilder {
+        let mut request = self.message("session-1", "hello").build().expect("a request");
+        request.headers_mut().remove(header);
+        if let Some(value) = value {
+            request.headers_mut().insert(header, value.parse().expect("a header value"));
+        }
+        RequestBuilder::from_parts(self.http.clone(), request)
+    }
+
+    /// Asks with the tenant's key.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.ask_with(self.fact("api_key"), method, path, body).await
+    }
+
+    /// Asks with a key.
+    pub async fn ask_with(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = self.http.request(method, self.url(path)).bearer_auth(key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::of(request).await
+    }
+
+    /// Gets what is at a path, with the tenant's key.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, None).await
     }
 
     /// Sends a message and returns what the edge answered.
@@ -97,13 +133,35 @@ impl Client {
     /// Panics when the socket is refused.
     pub async fn socket(&self, session: &str, resume: Option<(&str, u64)>) -> Conversation {
         let position = resume.map(|(epoch, seq)| format!("&epoch={epoch}&seq={seq}")).unwrap_or_default();
-        let (tenant, tier) = (self.fact("tenant_id"), &self.tier);
-        let url = format!("ws://{}/ws/{session}?tenant_id={tenant}&tier={tier}{position}", self.address);
-        let mut request = url.into_client_request().expect("the URL is valid");
         let bearer = format!("Bearer {}", self.fact("api_key"));
-        request.headers_mut().insert("authorization", bearer.parse().expect("a key is plain text"));
-        let (stream, _) = connect_async(request).await.expect("the socket opens");
-        Conversation { stream, seen: Vec::new() }
+        let path = format!("{}{position}", self.socket_path(session));
+        let opened = self.upgrade(&path, &[("authorization", &bearer)]).await;
+        opened.unwrap_or_else(|(status, problem)| panic!("{status}: {problem}"))
+    }
+
+    /// Returns the address of a session's socket at the edge.
+    pub fn socket_path(&self, session: &str) -> String {
+        format!("/ws/{session}?tenant_id={}&tier={}", self.fact("tenant_id"), self.tier)
+    }
+
+    /// Asks for a socket with these headers; a refusal is the status and the problem.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there is neither a socket nor an answer.
+    pub async fn upgrade(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Conversation, (u16, Value)> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("the URL is valid");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header value"));
+        }
+        match connect_async(request).await {
+            Ok((stream, _)) => Ok(Conversation { stream, seen: Vec::new() }),
+            Err(tungstenite::Error::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((response.status().as_u16(), serde_json::from_slice(&body).unwrap_or_default()))
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -148,6 +206,25 @@ impl Conversation {
         };
         let found = tokio::time::timeout(patience, looking).await.ok().flatten();
         found.unwrap_or_else(|| panic!("no {kind} came; instead: {:#?}", self.seen))
+    }
+
+    /// Waits for the end of the socket and returns the code of its close, if it has one; frames before it are seen.
+    ///
+    /// # Panics
+    ///
+    /// Panics when a frame is no JSON.
+    pub async fn closed(&mut self, patience: Duration) -> Option<u16> {
+        let ending = async {
+            loop {
+                match self.stream.next().await? {
+                    Ok(Message::Text(text)) => self.seen.push(serde_json::from_str(&text).expect("frames are JSON")),
+                    Ok(Message::Close(close)) => return close.map(|close| close.code.into()),
+                    Ok(_) => {}
+                    Err(_) => return None,
+                }
+            }
+        };
+        tokio::time::timeout(patience, ending).await.ok().flatten()
     }
 
     /// Sends a frame.

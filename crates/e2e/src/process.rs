@@ -13,6 +13,17 @@ use tokio::process::{Child, Command};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Settings that say where the services of a mesh are.
+const PEERS: [&str; 7] = [
+    "ORCHESTRATOR_URL",
+    "EXECUTION_URL",
+    "AGENT_MANAGEMENT_URL",
+    "CONVERSATION_URL",
+    "EMBEDDING_URL",
+    "QUERY_URL",
+    "INGESTION_URL",
+];
+
 /// Where a process listens.
 #[derive(Clone, Debug)]
 pub struct Ready {
@@ -62,6 +73,23 @@ impl Nooble {
         all.extend(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         all.extend(arguments);
         Self::start(&all, settings).await
+    }
+
+    /// Starts services as a process of their own in the mesh of this one, which runs on `data_dir`: a list of roles, and what
+    /// else `nooble serve` takes. The settings must name the mesh's Redis.
+    ///
+    /// # Panics
+    ///
+    /// Panics when it does not get ready.
+    pub async fn beside(&self, data_dir: &Path, roles: &[&str], settings: &[(&str, &str)]) -> Self {
+        let peer = format!("http://{}", self.ready.grpc);
+        let key = data_dir.join("identity.key").to_string_lossy().into_owned();
+        let own = data_dir.join(uuid::Uuid::now_v7().to_string()).to_string_lossy().into_owned();
+        let mut all = settings.to_vec();
+        all.extend(PEERS.map(|name| (name, peer.as_str())));
+        all.push(("IDENTITY_KEY_FILE", &key));
+        let place = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data-dir", &own];
+        Self::start(&[&["serve"], roles, &place[..]].concat(), &all).await
     }
 
     /// Starts the binary and waits until it says that it is ready.

@@ -176,7 +176,7 @@ impl Terms<'_> {
 /// Reads the name of a callback queue: the tenant's own, of the one domain that consumes outcomes. Anywhere else they would
 /// be read by nobody.
 fn own_callbacks(name: &str, tenant: &TenantId) -> Result<QueueName, Failure> {
-    match name.parse().map_err(|error: action::Error| error.failure())? {
+    match name.parse().map_err(|error: action::Error| error.failure().field("callback_queue"))? {
         QueueName::Callbacks { domain: Domain::Orchestrator, tenant: named } if named == *tenant => {
             Ok(QueueName::callbacks(Domain::Orchestrator, named))
         }

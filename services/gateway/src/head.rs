@@ -15,7 +15,8 @@ const MOST_FIELDS: usize = 64;
 /// What a field costs beside its name and value.
 const PER_FIELD: usize = 4;
 
-/// Refuses requests with more than that, and those whose body two readers may see differently.
+/// Refuses requests with more than that, those whose body two readers may see differently, and those whose body would have to
+/// be unpacked: nobody can tell beforehand how large it becomes.
 pub(crate) async fn bound(request: Request, next: Next) -> Response {
     match check(&request) {
         Ok(()) => next.run(request).await,
@@ -37,6 +38,14 @@ fn check(request: &Request) -> Result<(), Failure> {
     if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         let text = "a body has a length or a transfer encoding, not both";
         return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Content-Length"));
+    }
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        let text = "a body is sent as it is, without compression";
+        return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Content-Encoding"));
     }
     Ok(())
 }

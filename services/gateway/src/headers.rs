@@ -101,10 +101,19 @@ impl Asserted {
 
     /// Checks that what is asserted is what was proved.
     pub(crate) fn agree(&self, caller: &Caller) -> Result<(), Failure> {
+        self.agree_as(caller, [name::TENANT, name::TIER])
+    }
+
+    /// The same where tenant and tier have other names.
+    pub(crate) fn agree_as(
+        &self,
+        caller: &Caller,
+        [tenant_field, tier_field]: [&'static str; 2],
+    ) -> Result<(), Failure> {
         if let Some(tenant) = &self.tenant {
-            caller.assert_tenant(tenant, name::TENANT)?;
+            caller.assert_tenant(tenant, tenant_field)?;
         }
-        self.tier.map_or(Ok(()), |tier| caller.assert_tier(tier, name::TIER))
+        self.tier.map_or(Ok(()), |tier| caller.assert_tier(tier, tier_field))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The clients in other languages: their own tests, against the product.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,21 +8,10 @@ use e2e::{Client, Nooble};
 use testkit::openai::{Mode, OpenAi};
 use tokio::process::Command;
 
-use crate::WORDS;
+use crate::{WORDS, root, tool};
 
 /// Longest time that all tests of a client may take; far above what they take.
 const PATIENCE: Duration = Duration::from_mins(3);
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
-}
-
-/// Returns what `deploy/setup.sh --test` put there.
-fn tool(path: &str) -> PathBuf {
-    let tool = root().join(".tools").join(path);
-    assert!(tool.exists(), "{} is missing: `deploy/setup.sh --test` makes it", tool.display());
-    tool
-}
 
 /// Runs a command that must succeed; shows what it said if it does not.
 async fn succeed(command: &mut Command) {

@@ -1,21 +1,14 @@
 //! The REST contract, read by tools that were written by somebody else.
 
-use std::path::PathBuf;
 use std::process::Output;
 
 use e2e::{Client, Nooble};
 use tokio::process::Command;
 
-use crate::WORDS;
+use crate::{WORDS, tool};
 
 /// Requests a route, at least; `NOOBLE_FUZZ_EXAMPLES` makes it longer.
 const EXAMPLES: &str = "12";
-
-fn tool(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.tools/contract/bin").join(name);
-    assert!(path.exists(), "{} is missing: `deploy/setup.sh --test` makes it", path.display());
-    path
-}
 
 fn said(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -32,13 +25,14 @@ async fn the_contract_is_valid_and_the_edge_keeps_to_it_whatever_is_sent() {
     let file = folder.path().join("openapi.json");
     std::fs::write(&file, contract.bytes().await.expect("a document")).expect("the folder can be written");
 
-    let validator = Command::new(tool("python")).args(["-m", "openapi_spec_validator"]).arg(&file).output().await;
+    let validator =
+        Command::new(tool("contract/bin/python")).args(["-m", "openapi_spec_validator"]).arg(&file).output().await;
     let validator = validator.expect("the validator runs");
     assert!(validator.status.success(), "{}", said(&validator));
 
     let examples = std::env::var_os("NOOBLE_FUZZ_EXAMPLES").unwrap_or_else(|| EXAMPLES.into());
     let checks = "not_a_server_error,content_type_conformance,response_schema_conformance,status_code_conformance";
-    let fuzzed = Command::new(tool("schemathesis"))
+    let fuzzed = Command::new(tool("contract/bin/schemathesis"))
         .arg("run")
         .arg(&file)
         .args(["--url", &client.url(""), "--header", &format!("Authorization: Bearer {}", client.fact("api_key"))])

@@ -1,20 +1,23 @@
 //! The promises of the product, kept by real processes.
 
+mod alerts;
 mod answers;
 mod bad_input;
+mod cancel;
 mod clients;
 mod contract;
 mod contract_tools;
-mod crash;
+mod defects;
 mod drain;
 mod idempotency;
 mod identity;
 mod matrix;
 mod openai;
+mod outage;
 mod provider;
 mod public;
 mod rest;
-mod secrets;
+mod restart;
 mod socket;
 mod start;
 mod tenants;
@@ -35,11 +38,21 @@ const WORDS: (&str, &str) = ("EMBEDDING_MODEL_DIR", "none");
 /// A question whose words stand in the guide.
 const QUESTION: &str = "How many requests per minute may a free tenant make?";
 
+/// Returns the folder of the workspace.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
+}
+
+/// Returns what `deploy/setup.sh --test` put there.
+fn tool(path: &str) -> PathBuf {
+    let tool = root().join(".tools").join(path);
+    assert!(tool.exists(), "{} is missing: `deploy/setup.sh --test` makes it", tool.display());
+    tool
+}
+
 /// Returns the settings with which a process finds the local embedding model.
 fn model() -> (&'static str, String) {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let dir = root.join(".tools/models/all-minilm-l6-v2");
-    assert!(dir.join("model.safetensors").exists(), "the local model is missing: `make setup` fetches it");
+    let dir = tool("models/all-minilm-l6-v2/model.safetensors").parent().expect("it lies in a folder").to_owned();
     ("EMBEDDING_MODEL_DIR", dir.canonicalize().expect("the folder is there").to_string_lossy().into_owned())
 }
 

@@ -20,13 +20,8 @@ struct Things {
 }
 
 async fn ask(client: &Client, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-    let mut request = client.http.request(method, client.url(path)).bearer_auth(client.fact("api_key"));
-    if let Some(body) = body {
-        request = request.json(&body);
-    }
-    let response = request.send().await.expect("the edge answers");
-    let status = response.status().as_u16();
-    (status, response.json().await.unwrap_or_default())
+    let answer = client.ask(method, path, body).await;
+    (answer.status, answer.body)
 }
 
 async fn make(owner: &Client) -> Things {
@@ -172,14 +167,8 @@ async fn asserting_another_tenant_is_refused(stranger: &Client, things: &Things)
         let text = response.text().await.expect("a body");
         assert!(text.contains("TENANT_MISMATCH"), "{what}: {text}");
     }
-    let own = stranger.message(things.session, QUESTION).build().expect("a request");
-    let mut higher = own.try_clone().expect("a body in memory");
-    higher.headers_mut().insert("x-tenant-tier", "enterprise".parse().expect("a header"));
-    let refused = stranger.http.execute(higher).await.expect("the edge answers");
-    assert_eq!(refused.status(), 403, "a tier that is asserted is not a tier that is had");
-    let mut foreign = own;
-    foreign.headers_mut().insert("x-agent-id", things.agent.parse().expect("a header"));
-    assert_eq!(stranger.http.execute(foreign).await.expect("the edge answers").status(), 403);
+    let foreign = stranger.message_with("x-agent-id", Some(&things.agent));
+    assert_eq!(foreign.send().await.expect("the edge answers").status(), 403);
 }
 
 async fn a_session_of_the_same_name_is_another_one(owner: &Client, stranger: &Client, things: &Things) {

@@ -2,42 +2,22 @@
 
 use std::path::Path;
 
-use e2e::{Client, Nooble};
+use e2e::{Answer, Client, Nooble};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{PATIENCE, QUESTION, WORDS};
 
-/// What the edge answers: status, headers, JSON.
-struct Answer {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: Value,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-}
-
 async fn ask(client: &Client, method: Method, path: &str, body: Option<Value>) -> Answer {
-    ask_with(client, client.fact("api_key"), method, path, body).await
+    client.ask(method, path, body).await
 }
 
 async fn ask_with(client: &Client, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
-    let mut request = client.http.request(method, client.url(path)).bearer_auth(key);
-    if let Some(body) = body {
-        request = request.json(&body);
-    }
-    let response = request.send().await.expect("the edge answers");
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let text = response.text().await.expect("a body");
-    Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    client.ask_with(key, method, path, body).await
 }
 
 async fn get(client: &Client, path: &str) -> Answer {
-    ask(client, Method::GET, path, None).await
+    client.get(path).await
 }
 
 #[tokio::test]

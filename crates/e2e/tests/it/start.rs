@@ -7,6 +7,10 @@ use tokio::net::TcpListener;
 
 use crate::WORDS;
 
+/// Secrets of a setting and of a URL; neither may be said.
+const KEY: &str = "canary-identity-key-5f1d";
+const SECRET: &str = "canary-redis-5f1d";
+
 #[tokio::test]
 async fn every_mistake_is_reported_at_once_and_nothing_is_started() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -112,4 +116,36 @@ async fn the_doctor_finds_what_contradicts_the_rules_of_the_queues_and_repairs_i
     assert!(fine && said.contains("repaired"), "{said}");
     let (fine, said) = doctor(&[]).await;
     assert!(fine && said.contains("nothing contradicts"), "{said}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why_without_what_is_secret() {
+    let redis = testkit::Redis::start_on_port(&["--save", "", "--appendonly", "no"]).await;
+    redis.command(&["CONFIG", "SET", "requirepass", "another"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = ["up", "--data-dir", folder.path().to_str().expect("plain"), "--http", "127.0.0.1:0"];
+    let ports = ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for url in [
+        format!("redis://:{SECRET}@127.0.0.1:{}/0", redis.port()),
+        format!("redis://user:{SECRET}@127.0.0.1:1/0"),
+        format!("redis:/user:{SECRET}@nowhere"),
+        format!("redis-cluster://user:{SECRET}@127.0.0.1:1"),
+        format!("http://user:{SECRET}@127.0.0.1:1"),
+    ] {
+        let mut command = Nooble::command(&[&place[..], &ports[..]].concat());
+        command
+            .env("REDIS_URL", &url)
+            .env("LOG_LEVEL", "debug")
+            .env("IDENTITY_KEY", KEY)
+            .env("RATE_LIMIT_FREE_PER_DAY", "0");
+        let output = command.output().await.expect("it ran");
+        let mut command = Nooble::command(&[&place[..], &ports[..]].concat());
+        let run = command.env("REDIS_URL", &url).env("LOG_LEVEL", "debug").env(WORDS.0, WORDS.1).output();
+        let started = tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").expect("it ran");
+        for output in [output, started] {
+            let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+            assert!(!output.status.success() && !said.is_empty(), "{url}: {said}");
+            assert!(!said.contains(SECRET) && !said.contains(KEY), "{url}: {said}");
+        }
+    }
 }

@@ -26,16 +26,8 @@ async fn one_trace_leads_from_the_http_request_to_the_push_and_shows_the_wait_in
     assert!(response.expect("the edge answers").status().is_success());
 
     // Nobody claims runs until this worker is there: that is the wait that the trace must show.
-    let peer = format!("http://{}", front.ready.grpc);
-    let key = folder.path().join("identity.key").to_string_lossy().into_owned();
-    let mut settings = common.to_vec();
-    let urls = ["AGENT_MANAGEMENT_URL", "CONVERSATION_URL", "QUERY_URL", "EMBEDDING_URL", "ORCHESTRATOR_URL"];
-    settings.extend(urls.map(|name| (name, peer.as_str())));
-    settings.push(("IDENTITY_KEY_FILE", &key));
-    let data_dir = folder.path().join("worker").to_string_lossy().into_owned();
-    let arguments = ["serve", "execution", "--part", "worker", "--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let imposed = accepted.elapsed();
-    let worker = Nooble::start(&[&arguments[..], &["--data-dir", &data_dir]].concat(), &settings).await;
+    let worker = front.beside(folder.path(), &["execution", "--part", "worker"], &common).await;
     socket.until("agent_response", PATIENCE).await;
     let all = accepted.elapsed();
 

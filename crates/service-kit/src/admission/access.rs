@@ -129,7 +129,9 @@ impl<T: Thing> Access<T> {
             (Some(_), true) => held.max(fresh).min(keep),
             (Some(_), false) => fresh.min(keep),
         };
-        answer.stamp == self.changes.stamp_of(&key.0) && answer.asked.elapsed() < *most
+        // What was read in Redis may have been granted long before.
+        let stands = answer.granted.as_ref().is_none_or(|granted| granted.until > Instant::now());
+        stands && answer.stamp == self.changes.stamp_of(&key.0) && answer.asked.elapsed() < *most
     }
 
     async fn ask(&self, identity: Identity, key: Key) -> Result<Answer<T>, Failure> {

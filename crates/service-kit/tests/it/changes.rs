@@ -138,6 +138,29 @@ async fn what_one_process_learned_another_need_not_ask_for_nor_needs_management(
 }
 
 #[tokio::test]
+async fn what_another_process_learned_is_relied_on_no_longer_than_it_was_granted_for() {
+    let keep = Duration::from_secs(2);
+    let mesh = Mesh::adjusted(HostConfig::anywhere(), |config| {
+        (config.admission.keep, config.admission.held, config.admission.fresh) = (keep, keep, keep);
+    })
+    .await;
+    let other = Kit::start(mesh.config.clone()).await.unwrap();
+    connected(&other).await;
+    assert_eq!(refusal(&mesh.kit, 1).await, None);
+    let granted = Instant::now();
+    mesh.management.away.store(true, Ordering::Relaxed);
+    tokio::time::sleep(keep / 2).await;
+    assert_eq!(refusal(&other, 1).await, None, "Redis knows");
+    eventually(keep * 3, || async {
+        let asked_after = granted.elapsed();
+        let refused = refusal(&other, 1).await;
+        assert!(refused.is_some() || asked_after < keep + ms(200), "granted after {asked_after:?}");
+        refused == Some("UNAVAILABLE")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_stands_in_redis_and_makes_no_sense_is_asked_for_again() {
     let (mesh, other) = two().await;
     assert_eq!(refusal(&mesh.kit, 1).await, None);

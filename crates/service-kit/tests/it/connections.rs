@@ -9,8 +9,9 @@ use service_kit::tls::{ClientCertificate, MeshTlsConfig, TlsFiles};
 use testkit::{Authority, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tower::{Service as _, ServiceExt as _};
 
-use crate::mesh::{Mesh, ms, request};
+use crate::mesh::{MANAGEMENT, Mesh, ms, request};
 
 async fn asked(mesh: &Mesh) -> Result<(), tonic::Status> {
     let question = request(GetTenantRequest::default(), &[("x-api-key", "nbl_tenant_key")]);
@@ -75,4 +76,24 @@ async fn connections_are_bounded_and_their_places_given_back() {
     eventually(ms(2000), || async { asked(&mesh).await.is_err() }).await;
     drop(open);
     eventually(Duration::from_secs(8), || async { asked(&mesh).await.is_ok() }).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_compressed_is_refused_and_not_unpacked() {
+    let mesh = Mesh::start().await;
+    for coding in ["gzip", "deflate", "zstd", "unknown"] {
+        // Flagged as compressed, three bytes long.
+        let message = http_body_util::Full::new(bytes::Bytes::from_static(b"\x01\x00\x00\x00\x03\x1f\x8b\x08"));
+        let call = http::Request::post(format!("/{MANAGEMENT}/GetTenant"))
+            .header("content-type", "application/grpc")
+            .header("grpc-encoding", coding)
+            .header("x-api-key", "nbl_tenant_key")
+            .body(tonic::body::Body::new(message))
+            .unwrap();
+        let mut channel = mesh.channel();
+        let answer = channel.ready().await.unwrap().call(call).await.unwrap();
+        let status = tonic::Status::from_header_map(answer.headers()).expect("a refusal has no message");
+        assert_eq!(status.code(), tonic::Code::Unimplemented, "{coding}: {status}");
+    }
+    assert!(asked(&mesh).await.is_ok());
 }

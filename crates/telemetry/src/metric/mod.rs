@@ -14,6 +14,8 @@
 //! | `rpc_server_call_duration_seconds` | `rpc_method`, `rpc_response_status_code` | [`grpc`] |
 //! | `rpc_client_call_duration_seconds` | `rpc_method`, `rpc_response_status_code` | [`grpc`] |
 //! | `nooble_quota_decisions_total` | `tier`, `outcome` | [`limit`] |
+//! | `nooble_quota_near_limit_total` | `tier`, `policy` | [`limit`] |
+//! | `nooble_quota_degraded` | | [`limit`] |
 //! | `nooble_identity_credentials_total` | `credential`, `outcome` | [`identity`] |
 //! | `nooble_identity_accesses_total` | `kind`, `source` | [`identity`] |
 //! | `nooble_identity_key_fetches_total` | `outcome` | [`identity`] |

@@ -56,8 +56,9 @@ impl Wanted {
     /// Checks what is asserted against what was proved, and that the tenant may use the agent.
     pub(crate) async fn check(&self, edge: &Edge, caller: &Caller) -> Result<(TenantId, Tier), Failure> {
         let proved = caller.tenant()?;
-        self.asserted.agree(caller)?;
-        caller.assert_user(self.user.clone(), name::USER)?;
+        // Named as the parameters are, like everything that is wrong with them.
+        self.asserted.agree_as(caller, ["tenant_id", "tier"])?;
+        caller.assert_user(self.user.clone(), "user_id")?;
         if let Some(agent) = &self.agent {
             edge.grant_agent(caller, agent).await.map_err(|failure| failure.field("agent_id"))?;
         }

@@ -155,15 +155,30 @@ pub(crate) struct Raw(TcpStream);
 
 impl Raw {
     pub(crate) async fn open(mesh: &Mesh, tenant: &str) -> Self {
+        Self::open_with(mesh, tenant, "").await
+    }
+
+    /// The same with more lines in the head.
+    pub(crate) async fn open_with(mesh: &Mesh, tenant: &str, more: &str) -> Self {
         let mut stream = TcpStream::connect(mesh.http).await.unwrap();
         let tier = tier(tenant);
         let request = format!(
             "GET /ws/session-1?tenant_id={tenant}&tier={tier} HTTP/1.1\r\nhost: localhost\r\nx-api-key: nbl_{tenant}_key\r\n\
              connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         Self(stream)
+    }
+
+    /// Reads the head of the answer.
+    pub(crate) async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = tokio::time::timeout(PATIENCE, self.0.read_u8()).await.expect("something in time");
+            head.push(byte.unwrap());
+        }
+        String::from_utf8(head).unwrap()
     }
 
     /// Writes bytes as they are.

@@ -60,6 +60,20 @@ async fn a_giant_in_pieces_is_not_put_together() {
 }
 
 #[tokio::test]
+async fn compression_is_not_agreed_on_and_a_frame_that_is_compressed_all_the_same_is_not_unpacked() {
+    let mesh = Mesh::start().await;
+    let offer = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
+    let mut raw = Raw::open_with(&mesh, "pro-1", offer).await;
+    let head = raw.head().await.to_lowercase();
+    assert!(head.starts_with("http/1.1 101") && !head.contains("sec-websocket-extensions"), "{head}");
+    // The first reserved bit says that it is; the rest is the beginning of a long row of spaces.
+    let mut bytes = whole(true, TEXT, b"\xec\xc1\x01\x0d\x00\x00\x00\xc2\xa0\xf7\x4f\xad\x0f\x07");
+    bytes[0] |= 0x40;
+    raw.write(&bytes).await;
+    assert_eq!(raw.closed().await, Some(4509));
+}
+
+#[tokio::test]
 async fn whatever_a_client_sends_its_neighbours_are_served() {
     let mesh = Mesh::start().await;
     let mut socket = Socket::open(&mesh, "pro-1", "").await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use reqwest::Method;
+use serde_json::json;
 use testkit::eventually;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -148,6 +149,45 @@ async fn heads_that_are_too_large_are_told_so() {
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
     }
     assert!(healthy(&mesh).await);
+}
+
+#[tokio::test]
+async fn a_body_that_would_have_to_be_unpacked_is_refused_on_every_route_and_stays_packed() {
+    let mesh = Mesh::start().await;
+    // The beginning of a gzip member of ten million spaces.
+    let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xed\xc1\x01\x0d\x00\x00\x00\xc2\xa0".to_vec();
+    for coding in ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "unknown"] {
+        for path in
+            ["/api/chat/send", "/api/v1/agents", "/api/v1/documents", "/v1/chat/completions", "/api/v1/ws-tickets"]
+        {
+            let request = mesh.request(Method::POST, path).header("x-api-key", "nbl_pro-1_key").body(packed.clone());
+            let request = request.header("content-type", "application/json").header("content-encoding", coding);
+            let refused = answer(request).await;
+            assert_eq!(refused.status, 400, "{coding} at {path}: {}", refused.body);
+            let field = refused.body["field"].as_str().or(refused.body["error"]["param"].as_str());
+            assert_eq!(field, Some("Content-Encoding"), "{coding} at {path}: {}", refused.body);
+        }
+    }
+    let unsaid = mesh.chat("pro-1", "professional").header("content-type", "application/json").body(packed);
+    answer(unsaid).await.problem(400, "INVALID_JSON", None);
+    let plain = mesh.chat("pro-1", "professional").header("content-encoding", "identity");
+    assert_eq!(answer(plain.json(&json!({ "message": "hello" }))).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+    let mesh = Mesh::start().await;
+    let body = mesh.chat("pro-1", "professional").header("content-type", "application/json");
+    answer(body.body(b"{\"message\":\"\xff\xfe\xc3\"}".to_vec())).await.problem(400, "INVALID_JSON", None);
+    let header = http::HeaderValue::from_bytes(b"user-\xff").unwrap();
+    let header = mesh.chat("pro-1", "professional").header("x-user-id", header).json(&json!({ "message": "hello" }));
+    answer(header).await.problem(400, "INVALID_HEADER", Some("X-User-ID"));
+    let key = |path| mesh.request(Method::GET, path).header("x-api-key", "nbl_pro-1_key");
+    answer(key("/api/v1/tasks/%FF%FE")).await.problem(400, "INVALID_REQUEST", None);
+    assert_eq!(answer(key("/api/v1/tasks?page_token=%FF")).await.status, 422);
+    let bare = exchange(mesh.http, b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(bare.starts_with("HTTP/1.1 4"), "{bare}");
+    assert!(mesh.orchestrator.sent().is_empty());
 }
 
 #[tokio::test]

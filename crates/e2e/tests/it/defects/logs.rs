@@ -1,4 +1,4 @@
-//! Nothing that is a secret, or that somebody wrote, stands in a log or a trace.
+//! Nothing that is a secret, or that somebody wrote, stands in a log, a trace or the metadata of a frame.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const MODEL: &str = "canary-model-key-5f1d";
 const CANARIES: [&str; 9] = [KEY, JWT, TICKET, MESSAGE, DOCUMENT, FACT, ANSWER, REDIS, MODEL];
 
 #[tokio::test]
-async fn what_is_secret_or_written_by_somebody_stands_in_no_log_and_no_trace() {
+async fn what_is_secret_or_written_by_somebody_stands_in_no_log_no_trace_and_no_metadata() {
     let (provider, collector) = (OpenAi::start().await, Collector::start().await);
     provider.say(format!("The answer is {ANSWER}."));
     let mut redis = testkit::Redis::start_on_port(&["--save", "", "--appendonly", "no"]).await;
@@ -83,38 +83,6 @@ async fn what_is_secret_or_written_by_somebody_stands_in_no_log_and_no_trace() {
     nooble.kill().await;
 }
 
-#[tokio::test]
-async fn a_start_that_fails_says_why_without_what_is_secret() {
-    let redis = testkit::Redis::start_on_port(&["--save", "", "--appendonly", "no"]).await;
-    redis.command(&["CONFIG", "SET", "requirepass", "another"]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = ["up", "--data-dir", folder.path().to_str().expect("plain"), "--http", "127.0.0.1:0"];
-    let ports = ["--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    for url in [
-        format!("redis://:{REDIS}@127.0.0.1:{}/0", redis.port()),
-        format!("redis://user:{REDIS}@127.0.0.1:1/0"),
-        format!("redis:/user:{REDIS}@nowhere"),
-        format!("redis-cluster://user:{REDIS}@127.0.0.1:1"),
-        format!("http://user:{REDIS}@127.0.0.1:1"),
-    ] {
-        let mut command = Nooble::command(&[&place[..], &ports[..]].concat());
-        command
-            .env("REDIS_URL", &url)
-            .env("LOG_LEVEL", "debug")
-            .env("IDENTITY_KEY", KEY)
-            .env("RATE_LIMIT_FREE_PER_DAY", "0");
-        let output = command.output().await.expect("it ran");
-        let mut command = Nooble::command(&[&place[..], &ports[..]].concat());
-        let run = command.env("REDIS_URL", &url).env("LOG_LEVEL", "debug").env(WORDS.0, WORDS.1).output();
-        let started = tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").expect("it ran");
-        for output in [output, started] {
-            let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-            assert!(!output.status.success() && !said.is_empty(), "{url}: {said}");
-            assert!(!said.contains(REDIS) && !said.contains(KEY), "{url}: {said}");
-        }
-    }
-}
-
 /// The part of a key that proves something; what stands before it is its name.
 fn secret_part(key: &str) -> &str {
     key.rsplit('_').next().unwrap_or(key)
@@ -152,6 +120,10 @@ async fn rest(client: &Client) {
 
 async fn answered(socket: &mut Conversation) {
     socket.until("agent_response", PATIENCE).await;
+    for frame in &socket.seen {
+        let metadata = frame["metadata"].to_string();
+        assert!(!metadata.contains(MESSAGE) && !metadata.to_lowercase().contains("x-tenant"), "{frame}");
+    }
 }
 
 async fn sockets(client: &Client) {
