@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -118,17 +119,18 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let clock = Clock::start(terms.patience, is_h2);
-    let (answering, ending, answers) = (clock.clone(), terms.ending.clone(), terms.clone());
-    let service = service_fn(move |request| answer(answers.clone(), peer, answering.clone(), request));
+    let terms = Arc::new(terms);
+    let (answering, shared) = (clock.clone(), Arc::clone(&terms));
+    let service = service_fn(move |request| answer(Arc::clone(&shared), peer, answering.clone(), request));
     let io = TokioIo::new(Heard::new(stream, clock.clone(), terms.patience.write));
     if is_h2 {
         let mut serving = pin!(h2().serve_connection(io, service));
         let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
-        run(&mut serving, graceful, &clock, &ending).await
+        run(&mut serving, graceful, &clock, &terms.ending).await
     } else {
         let mut serving = pin!(h1(terms.patience).serve_connection(io, service).with_upgrades());
         let graceful = |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
-        run(&mut serving, graceful, &clock, &ending).await
+        run(&mut serving, graceful, &clock, &terms.ending).await
     }
 }
 
@@ -229,7 +231,7 @@ async fn wait_until(moment: Option<Instant>) {
 
 /// Answers one request, and says who sent it.
 async fn answer(
-    mut terms: Terms,
+    terms: Arc<Terms>,
     peer: Peer,
     clock: Clock,
     mut request: Request<Incoming>,
@@ -243,7 +245,7 @@ async fn answer(
     let mut response = match (again, same) {
         (Some(response), _) => response,
         (None, same) => {
-            let Ok(response) = terms.router.call(request.map(Body::new)).await;
+            let Ok(response) = terms.router.clone().call(request.map(Body::new)).await;
             match same {
                 Some(same) => terms.spent.note(same, response).await,
                 None => response,

@@ -37,22 +37,24 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// Runs a socket until its end.
 pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut place: Place) {
     telemetry::metric::session::connections("websocket", 1);
-    edge.sockets.run(live(&edge, socket, visitor, &mut place)).await;
+    // In a box: whoever takes a future to run it holds the room for it twice.
+    edge.sockets.run(Box::pin(live(&edge, socket, visitor, &mut place))).await;
     telemetry::metric::session::connections("websocket", -1);
     drop(place);
 }
 
-async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Place) {
+pub(super) async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Place) {
     let connection_id = Uuid::now_v7().to_string();
     let config = &edge.config;
     let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
     let mut line = Line::new(socket, config.write_timeout, allowance);
-    let close = match greet(edge, &mut line, visitor, place).await {
+    // What is done once, or seldom, is in boxes of its own: a socket that waits would hold the room for it as long as it lives.
+    let close = match Box::pin(greet(edge, &mut line, visitor, place)).await {
         Ok(principal) => {
-            let mut session = Session::begin(principal, connection_id.clone()).await;
+            let mut session = Box::pin(Session::begin(principal, connection_id.clone())).await;
             let close = session.talk(&mut line).await;
             if close == Close::Draining {
-                let _elapsed = tokio::time::timeout(LAST_ANSWERS, session.finish(&mut line)).await;
+                let _elapsed = tokio::time::timeout(LAST_ANSWERS, Box::pin(session.finish(&mut line))).await;
             }
             let _told = session.acknowledge().await;
             close
@@ -61,7 +63,7 @@ async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Plac
     };
     tracing::info!(connection_id, code = close.code(), why = close.reason(), "socket closed");
     place.leave();
-    line.close(close).await;
+    Box::pin(line.close(close)).await;
 }
 
 /// A socket that follows its session.
@@ -159,13 +161,13 @@ impl Session {
                 Due::Heard(Ok(message)) => {
                     // Whoever speaks is alive, whatever they say.
                     pong_until = None;
-                    self.answer(line, message).await
+                    Box::pin(self.answer(line, message)).await
                 }
                 Due::Heard(Err(close)) => Err(close),
                 Due::Push(Some(push)) => self.push(line, push).await,
                 Due::Push(None) => Err(Close::Unavailable),
-                Due::Seen(seen) => self.forward(line, seen).await,
-                Due::Done(outcome) => self.done(line, outcome).await,
+                Due::Seen(seen) => Box::pin(self.forward(line, seen)).await,
+                Due::Done(outcome) => Box::pin(self.done(line, outcome)).await,
                 Due::Acknowledge => self.acknowledge().await,
                 Due::Ping => {
                     pong_until.get_or_insert_with(|| Instant::now() + edge.config.ping_timeout);
@@ -180,9 +182,9 @@ impl Session {
                 }
                 Due::Proved(proved) => {
                     proving = None;
-                    self.still_proved(line, proved, &mut doubts).await
+                    Box::pin(self.still_proved(line, proved, &mut doubts)).await
                 }
-                Due::Unattached => self.unattached(line).await,
+                Due::Unattached => Box::pin(self.unattached(line)).await,
                 Due::Draining => Err(Close::Draining),
             };
             if let Err(close) = done {

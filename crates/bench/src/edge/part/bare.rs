@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::{pusher, say};
 
 /// As the gateway's, so that both are compared with what the library costs at its best.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 /// As long as a frame of the gateway that carries 64 bytes of an answer.
 const FRAME: usize = 340;
 
