@@ -105,7 +105,7 @@ fn render(results: &Results, machine: &Machine, rows: &[Row], rounds: usize, qui
         let _ = writeln!(text, "| {} | {} | {value} | {verdict} |", row.what, row.bound.text());
     }
     for (name, of) in results.cases() {
-        let about = case::ALL.iter().find(|case| case.name == name).map_or("", |case| case.about);
+        let about = case::ALL.iter().find(|case| case.shows.contains(&name)).map_or("", |case| case.about);
         let _ = writeln!(text, "\n## {name}\n\n{about}\n");
         for (who, figures) in of {
             let figures = figures.iter().filter_map(|(figure, spread)| {

@@ -50,6 +50,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// What is done, in one line.
     pub(crate) about: &'static str,
+    /// Names of its results.
+    pub(crate) shows: &'static [&'static str],
     run: fn(&mut Stage<'_>) -> Result<()>,
 }
 
@@ -65,26 +67,31 @@ pub(crate) const ALL: [Case; 5] = [
     Case {
         name: "chat",
         about: "POST /api/chat/send over 32 connections, beside axum that calls tonic and does nothing else",
+        shows: &["chat"],
         run: chat::run,
     },
     Case {
         name: "refused",
         about: "the same for a tenant whose day is used up (429), beside axum that echoes JSON",
+        shows: &["refused"],
         run: refused::run,
     },
     Case {
         name: "limiter",
         about: "four processes with 50 callers each charge one tenant at once, limits drawn by lot",
+        shows: &["limiter"],
         run: limiter::run,
     },
     Case {
         name: "sockets",
         about: "sockets that wait, and a paced stream of frames to all of them in turn, beside a bare axum loop",
+        shows: &["idle", "push"],
         run: sockets::run,
     },
     Case {
         name: "crash",
         about: "a gateway is killed while its sockets are streamed to; their clients go on at another one",
+        shows: &["crash"],
         run: crash::run,
     },
 ];
