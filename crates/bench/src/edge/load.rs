@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::beside;
 use super::world::Guest;
 use crate::samples::Samples;
 
@@ -82,7 +83,7 @@ impl Load {
     /// Sends over so many connections, for so long.
     pub(crate) async fn run(&self, connections: usize, time: Duration) -> Result<Outcome> {
         let begun = Instant::now();
-        let running: Vec<_> = (0..connections).map(|_| tokio::spawn(self.clone().one(begun + time))).collect();
+        let running: Vec<_> = (0..connections).map(|_| beside(self.clone().one(begun + time))).collect();
         let mut whole = Outcome::default();
         for one in running {
             let one = one.await??;

@@ -12,3 +12,12 @@ mod socket;
 mod world;
 
 pub use cli::Edge;
+
+/// Runs something beside; it ends with the process at the latest.
+#[expect(clippy::disallowed_methods, reason = "a benchmark has nothing to drain")]
+fn beside<F>(work: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(work)
+}

@@ -100,7 +100,7 @@ fn render(results: &Results, machine: &Machine, rows: &[Row], rounds: usize, qui
     );
     text.push_str("## What must be reached\n\n| what | bound | measured | |\n|---|--:|--:|---|\n");
     for row in rows {
-        let value = row.value.map_or_else(|| "–".to_owned(), |value| shown(value));
+        let value = row.value.map_or_else(|| "–".to_owned(), shown);
         let verdict = row.reached().map_or("not measured", |reached| if reached { "" } else { "**missed**" });
         let _ = writeln!(text, "| {} | {} | {value} | {verdict} |", row.what, row.bound.text());
     }

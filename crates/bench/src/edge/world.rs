@@ -59,7 +59,7 @@ impl World {
     pub(crate) fn start(program: &Path) -> Result<Self> {
         let redis = Server::start(Persistence::None)?;
         let folder = tempfile::Builder::new().prefix("nooble-bench").tempdir()?;
-        let secret = || (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect::<String>();
+        let secret = || format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let secrets = Secrets { identity: secret(), tokens: secret() };
         let upstream = Child::start(part_command(program, "upstream", &json!({})))?;
         let above = format!("http://{}", upstream.address("grpc")?);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use session::{Append, Finality, Log, Sessions};
 
 use super::{Stage, figures};
+use crate::edge::beside;
 use crate::edge::socket::Socket;
 use crate::edge::world::{Guest, TENANT};
 use crate::figures::percentile;
@@ -60,13 +61,13 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<()> {
     let (streams, count) = (Arc::new(streams), stage.size.streams);
     let redis = stage.world.redis.tcp_url();
     let seen = stage.runtime.block_on(async {
-        let clients: Vec<_> = (0..count).map(|number| tokio::spawn(follow(streams.clone(), number))).collect();
+        let clients: Vec<_> = (0..count).map(|number| beside(follow(streams.clone(), number))).collect();
         let begun = Instant::now();
         while streams.attached.load(Ordering::Relaxed) < count {
             anyhow::ensure!(begun.elapsed() < PATIENCE, "not every session is followed");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let writing = tokio::spawn(write(redis, count));
+        let writing = beside(write(redis, count));
         tokio::time::sleep(round_time(count) * KILLED_AT).await;
         killed.kill();
         writing.await??;
@@ -167,7 +168,7 @@ async fn write(redis: String, sessions: usize) -> Result<()> {
     let log = Sessions::start(broker::Redis::connect(&redis).await?, session::Config::default()).await?;
     let writers = (0..WRITERS).map(|writer| {
         let log = log.clone();
-        tokio::spawn(async move {
+        beside(async move {
             let mine: Vec<_> = (writer..sessions).step_by(WRITERS).map(|number| (number, TaskId::new())).collect();
             let mut rounds = tokio::time::interval(round_time(sessions));
             for piece in 1..=PIECES {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{pusher, say};
+use crate::edge::beside;
 
 /// As the gateway's, so that both are compared with what the library costs at its best.
 const READ_BUFFER: usize = 1024;
@@ -43,7 +44,7 @@ pub(super) async fn run(upstream: &str) -> Result<()> {
         .route("/hop", post(hop))
         .route("/ws", get(socket))
         .with_state(bare.clone());
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let serving = beside(async move { axum::serve(listener, router).await });
     say("ready", &json!({ "http": address }))?;
     let text = Utf8Bytes::from("x".repeat(FRAME));
     let push = |number: usize| {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::commands::Commands;
 use super::say;
+use crate::edge::beside;
 
 /// Callers at the same time.
 const CALLERS: u32 = 50;
@@ -69,7 +70,7 @@ async fn charge(quota: &Quota, round: &Round) -> Result<()> {
     let charge = round.charge()?;
     let callers = (0..CALLERS).map(|_| {
         let (quota, charge, calls) = (quota.clone(), charge.clone(), round.calls);
-        tokio::spawn(async move {
+        beside(async move {
             let (mut allowed, mut failed) = (0u32, 0u32);
             for _ in 0..calls {
                 match quota.admit(charge.clone()).await {

@@ -24,6 +24,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{pusher, say};
+use crate::edge::beside;
 
 const EPOCH: &str = "bench";
 const TASK: &str = "0198f3c0-0000-7000-8000-000000000000";
@@ -53,7 +54,7 @@ pub(super) async fn run() -> Result<()> {
         .add_service(OrchestratorServiceServer::new(upstream.clone()))
         .add_service(TraceServiceServer::new(upstream.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
-    let serving = tokio::spawn(serving);
+    let serving = beside(serving);
     say("ready", &json!({ "grpc": address }))?;
     pusher::obey(|number| upstream.push(number), || upstream.of_living().len()).await?;
     serving.abort();
@@ -119,7 +120,7 @@ impl OrchestratorService for Upstream {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let (upstream, mut commands) = (self.clone(), request.into_inner());
-        tokio::spawn(async move {
+        beside(async move {
             while let Some(Ok(request)) = commands.next().await {
                 upstream.obey(&sender, request);
             }
