@@ -64,7 +64,11 @@ impl ReaderProgram {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).arg(asked.as_str()).args([memory.to_string(), seconds.to_string()]);
         // Every thread and every arena of the allocator reserves addresses, and those are what is bounded.
-        command.env_clear().envs([("RAYON_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")]);
+        command.env_clear().envs([
+            ("RAYON_NUM_THREADS", "1"),
+            ("MALLOC_ARENA_MAX", "1"),
+            ("MIMALLOC_ARENA_RESERVE", "0"),
+        ]);
         command.stdin(document).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         // A program that is missing is not a document that is missing.
         command.spawn().map_err(|error| Error::Io(std::io::Error::other(error)))
