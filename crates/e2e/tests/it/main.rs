@@ -9,6 +9,7 @@ mod crash;
 mod drain;
 mod idempotency;
 mod identity;
+mod limits;
 mod matrix;
 mod openai;
 mod provider;
