@@ -100,7 +100,7 @@ impl TaskService for TaskFacade {
             epoch if epoch.is_empty() => Start::Beginning,
             epoch => Start::After(Position { epoch, seq: after }),
         };
-        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task, from)?;
+        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task, from).await?;
         Ok(Response::new(while_proved(&caller, self.proof, answers)))
     }
 
