@@ -100,9 +100,8 @@ class Inbox:
 
 
 def _position_of(frame: dict[str, Any]) -> Position | None:
-    """A frame of the log has a position; a gap reaches up to one. What was subscribed to belongs to another log."""
-    epoch = frame.get("epoch")
-    if epoch is None or (frame.get("metadata") or {}).get("subscription") is not None:
+    """A frame of the log has a position; a gap has the one after which frames go on. What was subscribed to belongs to another log."""
+    epoch, seq = frame.get("epoch"), frame.get("seq")
+    if epoch is None or seq is None or (frame.get("metadata") or {}).get("subscription") is not None:
         return None
-    seq = frame["data"]["missed_to"] if frame["type"] == "gap" else frame.get("seq")
-    return None if seq is None else Position(epoch, seq)
+    return Position(epoch, seq)

@@ -159,10 +159,24 @@ class Protocol(unittest.IsolatedAsyncioTestCase):
         async with Fake(ack_interval=0.01) as fake:
             gaps: list[dict[str, Any]] = []
             fake.session.on("gap", gaps.append)
-            gap = {"missed_from": 1, "missed_to": 7, "reason": "trimmed", "epoch": "f"}
-            await fake.say({"type": "gap", "epoch": "f", "data": gap, "metadata": {}})
+            gap = {"missed_from": 1, "missed_to": 7, "reason": "trimmed", "epoch": "f", "seq": 7}
+            await fake.say({"type": "gap", "epoch": "f", "seq": 7, "data": gap, "metadata": {}})
             await fake.say(*(frame("typing_indicator", seq, {}, "t-2", "f") for seq in (7, 8)))
             await settled(lambda: fake.session.position == ("f", 8))
+            self.assertEqual(gaps, [gap])
+
+    async def test_a_change_of_epoch_moves_a_session_to_where_the_new_one_goes_on(self) -> None:
+        async with Fake(ack_interval=0.01) as fake:
+            gaps: list[dict[str, Any]] = []
+            fake.session.on("gap", gaps.append)
+            await fake.say(*(frame("typing_indicator", seq, {}, "t-2") for seq in (1, 2, 3)))
+            gap = {"missed_from": None, "missed_to": None, "reason": "epoch", "epoch": "f", "seq": 2}
+            await fake.say({"type": "gap", "epoch": "f", "seq": 2, "data": gap, "metadata": {}})
+            await settled(lambda: fake.session.position == ("f", 2))
+            await fake.say(*(frame("typing_indicator", seq, {}, "t-2", "f") for seq in (2, 3)))
+            await settled(lambda: fake.session.position == ("f", 3))
+            acked = {"type": "ack", "data": {"epoch": "f", "seq": 3}}
+            await settled(lambda: acked in fake.heard)
             self.assertEqual(gaps, [gap])
 
     async def test_a_request_whose_answer_was_lost_fails_and_a_silent_server_is_pinged(self) -> None:

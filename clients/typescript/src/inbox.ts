@@ -97,9 +97,9 @@ export class Inbox {
   }
 }
 
-/** A frame of the log has a position; a gap reaches up to one. What was subscribed to belongs to another log. */
+/** A frame of the log has a position; a gap has the one after which frames go on. What was subscribed to belongs to another log. */
 function positionOf(frame: Frame): Position | undefined {
-  if (frame.epoch === undefined || frame.metadata?.subscription !== undefined) return undefined;
-  const seq = frame.type === "gap" ? Number(frame.data["missed_to"]) : frame.seq;
-  return seq === undefined ? undefined : { epoch: frame.epoch, seq };
+  const { epoch, seq } = frame;
+  if (epoch === undefined || seq === undefined || frame.metadata?.subscription !== undefined) return undefined;
+  return { epoch, seq };
 }

@@ -9,6 +9,7 @@ export {
   type Auth,
   type Closed,
   type Frame,
+  type Gap,
   type Handlers,
   type Position,
   type SessionOptions,

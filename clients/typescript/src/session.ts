@@ -45,12 +45,23 @@ export interface Closed {
   again: number | undefined;
 }
 
+/** Frames that are gone for good, or may be. */
+export type Gap = {
+  /** The positions that are gone; null when nobody knows which are, or whether any is. */
+  missed_from: number | null;
+  missed_to: number | null;
+  reason: "expired" | "trimmed" | "epoch" | (string & {});
+  /** Where the session goes on. */
+  epoch: string;
+  seq: number;
+};
+
 /** What can be listened to. A frame counts as handled, and is acknowledged, when all its handlers have ended. */
 export interface Handlers {
   /** Each frame once, in order. The next one waits for a promise that is returned. */
   frame: (frame: Frame) => unknown;
-  /** Frames that are gone for good; answers that wait for them are looked up by themselves. */
-  gap: (gap: { missed_from: number; missed_to: number; reason: string; epoch: string }) => unknown;
+  /** Frames are gone for good, or may be; answers that wait are looked up by themselves. */
+  gap: (gap: Gap) => unknown;
   /** A task began anew: what was shown of its answer is void. */
   restarted: (taskId: string, attempt: number) => unknown;
   open: (position: Position) => unknown;

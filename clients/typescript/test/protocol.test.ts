@@ -138,9 +138,22 @@ test("frames that are gone are told, and the session goes on behind them", async
   const fake = await Fake.start(context, { ackInterval: 10 });
   const gaps: unknown[] = [];
   fake.session.on("gap", (gap) => void gaps.push(gap));
-  const gap = { missed_from: 1, missed_to: 7, reason: "trimmed", epoch: "f" };
-  fake.say({ type: "gap", epoch: "f", data: gap, metadata: {} }, frame("typing_indicator", 7, {}, "t-2", "f"), frame("typing_indicator", 8, {}, "t-2", "f"));
+  const gap = { missed_from: 1, missed_to: 7, reason: "trimmed", epoch: "f", seq: 7 };
+  fake.say({ type: "gap", epoch: "f", seq: 7, data: gap, metadata: {} }, frame("typing_indicator", 7, {}, "t-2", "f"), frame("typing_indicator", 8, {}, "t-2", "f"));
   await settled(() => fake.session.position?.seq === 8);
+  assert.deepEqual(gaps, [gap]);
+});
+
+test("a change of epoch moves a session to where the new one goes on", async (context) => {
+  const fake = await Fake.start(context, { ackInterval: 10 });
+  const gaps: unknown[] = [];
+  fake.session.on("gap", (gap) => void gaps.push(gap));
+  fake.say(...[1, 2, 3].map((seq) => frame("typing_indicator", seq, {}, "t-2")));
+  const gap = { missed_from: null, missed_to: null, reason: "epoch", epoch: "f", seq: 2 };
+  fake.say({ type: "gap", epoch: "f", seq: 2, data: gap, metadata: {} });
+  await settled(() => fake.session.position?.epoch === "f" && fake.session.position.seq === 2);
+  fake.say(...[2, 3].map((seq) => frame("typing_indicator", seq, {}, "t-2", "f")));
+  await settled(() => fake.heard.some(({ type, data }) => type === "ack" && data?.["epoch"] === "f" && data["seq"] === 3));
   assert.deepEqual(gaps, [gap]);
 });
 

@@ -80,6 +80,8 @@ pub(crate) enum Scope {
     Session(SessionId),
     Agent(AgentId),
     Address(IpAddr),
+    /// Somebody who looks at what is public, and has proved nothing.
+    Visitor(IpAddr),
 }
 
 /// A window that holds for a request.
@@ -109,6 +111,7 @@ impl Planned {
             Scope::Session(session) => format!("session:{session}:{unit}"),
             Scope::Agent(agent) => format!("agent:{agent}:{unit}"),
             Scope::Address(address) => format!("address:{address}:{unit}"),
+            Scope::Visitor(address) => format!("visits:{address}:{unit}"),
         }
     }
 }
@@ -153,6 +156,12 @@ impl Plan {
         }
         let tasks = limits.concurrent_tasks.filter(|_| charge.task.is_some());
         Self { windows, tasks, task }
+    }
+
+    /// Finds what holds for a visit.
+    pub(crate) fn of_visit(visitor: &Scope, per_minute: u32) -> Self {
+        let window = requests("visits", visitor, MINUTE, Some(per_minute));
+        Self { windows: window.into_iter().collect(), tasks: None, task: None }
     }
 
     /// Finds what holds for an agent on top of its tenant's limits, to look at.
@@ -200,8 +209,8 @@ fn tokens(name: &'static str, unit: u32, limit: Option<u64>, estimate: u64) -> O
     Some(Planned { name, scope: Scope::Tenant, unit, limit, amount: estimate.min(limit).max(u64::from(estimate > 0)) })
 }
 
-/// Whoever has one IPv6 address has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
+/// Returns what an address is counted as: whoever has one IPv6 address has all of its /64.
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

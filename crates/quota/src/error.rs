@@ -77,6 +77,7 @@ fn exceeded(exceeded: &Exceeded) -> String {
         "agent-hour" => format!("the {limit} requests an hour of the agent are used up"),
         "agent-day" => format!("the {limit} requests a day of the agent are used up"),
         "address" => format!("the {limit} requests a minute of one address are used up"),
+        "visits" => format!("the {limit} visits a minute of one address are used up"),
         "tokens-minute" => format!("too little is left of the {limit} tokens a minute"),
         "tokens-day" => format!("too little is left of the {limit} tokens a day"),
         _ => format!("{limit} tasks of the tenant are going on, as many as its tier allows"),

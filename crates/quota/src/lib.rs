@@ -9,10 +9,12 @@
 //! | `rate_limit:{tenant}:session:{session}:hour:{epoch/3600}` | counter | an hour | requests of the session |
 //! | `rate_limit:{tenant}:agent:{agent}:minute|hour|day:…` | counter | its length | requests to an agent with limits of its own |
 //! | `rate_limit:{tenant}:address:{ip}:minute:…` | counter | a minute | requests of one address to public agents |
+//! | `rate_limit:{tenant}:visits:{ip}:minute:…` | counter | a minute | visits of one address to what the tenant made public |
 //! | `rate_limit:{tenant}:tokens:minute|day:…` | counter | its length | tokens reserved or used |
 //! | `rate_limit:{tenant}:tasks` | sorted set | the lease | tasks that go on, by when they count as lost |
 //! | `rate_limit:{tenant}:reserved` | hash | the lease | when each of them was admitted, and the tokens it reserved |
 //! | `rate_limit:{tenant}:settled:{task}` | mark | a day | a task of a tier that reserves nothing was settled |
+//! | `rate_limit:{tenant}:counted:{tier}:{process}` | number | an hour | the last batch of usage that a process wrote |
 //! | `usage:{tenant}:{date}` | hash | 7 days | `total_requests`, `agent_requests`, `workflow_requests`, `collection_requests`, `query_requests`, `total_tokens` |
 //! | `usage:tier:{tier}:{date}` | hash | 30 days | `total_requests` |
 //!
@@ -30,7 +32,8 @@
 //! * A task is settled once, however often its end is told: reserved tokens are replaced by those that it took.
 //! * While a process knows that a window of requests is used up, it refuses without asking. It forgets that no later than the
 //!   window ends.
-//! * A tier without limits is never refused, and counted a second later at the latest, without a command per request.
+//! * A tier without limits is never refused, and counted a second later at the latest, without a command per request: once,
+//!   also when whoever wrote it was dropped, or the answer got lost.
 //! * While Redis does not answer, each process decides by [`Degraded`]; after the first question that took too long no other
 //!   one waits.
 
@@ -45,7 +48,7 @@ mod store;
 mod tiers;
 mod window;
 
-pub use charge::{AgentLimits, Charge, UsageKind};
+pub use charge::{AgentLimits, Charge, UsageKind, network};
 pub use error::{Error, Exceeded};
 pub use local::Degraded;
 pub use quota::{Admitted, Config, Quota, Receipt, Spent, Usage};

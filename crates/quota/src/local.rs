@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use action::TenantId;
 
-use crate::charge::{Charge, Plan, Scope};
+use crate::charge::{Plan, Scope};
 use crate::window::windows;
 use crate::{Error, Exceeded, Window};
 
-/// Most tenants that are counted at a time; further ones are refused.
-const TENANTS: usize = 10_000;
+/// Most that are counted at a time; further ones are refused.
+const COUNTED: usize = 10_000;
 
 /// What a tier's requests get while Redis is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Breaker {
 /// Counts of this process alone.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
-    tenants: Mutex<HashMap<TenantId, Vec<Counted>>>,
+    counts: Mutex<HashMap<(TenantId, Scope), Vec<Counted>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,18 +65,25 @@ struct Counted {
 }
 
 impl Local {
-    /// Decides about a request within `percent` of the tenant's windows of requests; what is counted elsewhere, such as the
-    /// requests of a session, is not looked at.
-    pub(crate) fn admit(&self, charge: &Charge, plan: &Plan, percent: u32, now: u64) -> Result<Vec<Window>, Error> {
-        let plan = share(plan, percent);
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if tenants.len() >= TENANTS && !tenants.contains_key(&charge.tenant) {
-            tenants.retain(|_, counts| counts.iter().any(|count| count.part == now / 1000 / u64::from(count.unit)));
-            if tenants.len() >= TENANTS {
+    /// Decides about a request within `percent` of the windows of requests of one scope, e.g. the tenant's; what is counted
+    /// elsewhere, such as the requests of a session, is not looked at.
+    pub(crate) fn admit(
+        &self,
+        (tenant, scope): (&TenantId, &Scope),
+        plan: &Plan,
+        percent: u32,
+        now: u64,
+    ) -> Result<Vec<Window>, Error> {
+        let plan = share(plan, scope, percent);
+        let of = (tenant.clone(), scope.clone());
+        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= COUNTED && !all.contains_key(&of) {
+            all.retain(|_, counts| counts.iter().any(|count| count.part == now / 1000 / u64::from(count.unit)));
+            if all.len() >= COUNTED {
                 return Err(Error::Away);
             }
         }
-        let counts = tenants.entry(charge.tenant.clone()).or_default();
+        let counts = all.entry(of).or_default();
         for window in &plan.windows {
             let part = now / 1000 / u64::from(window.unit);
             match counts.iter_mut().find(|count| count.unit == window.unit) {
@@ -94,14 +101,14 @@ impl Local {
             }
         }
         let standing = standing(&plan, counts, now);
-        drop(tenants);
+        drop(all);
         let windows = windows(&plan, 0, &standing);
         if refused { Err(Exceeded::among(windows, &plan)) } else { Ok(windows) }
     }
 }
 
-fn share(plan: &Plan, percent: u32) -> Plan {
-    let windows = plan.windows.iter().filter(|window| window.scope == Scope::Tenant && !window.counts_tokens());
+fn share(plan: &Plan, scope: &Scope, percent: u32) -> Plan {
+    let windows = plan.windows.iter().filter(|window| window.scope == *scope && !window.counts_tokens());
     let shared = windows.cloned().map(|mut window| {
         // At least one, unless nothing is allowed at all.
         window.limit = (window.limit * u64::from(percent) / 100).max(window.limit.min(1));

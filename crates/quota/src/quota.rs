@@ -1,5 +1,7 @@
 //! Deciding, settling, taking back.
 
+mod visit;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use action::{TaskId, TenantId, Tier};
 use telemetry::metric::limit;
 
-use crate::charge::{Charge, Plan};
+use crate::charge::{Charge, Plan, Scope};
 use crate::clock::Clock;
 use crate::local::{Breaker, Local};
-use crate::meter::Meter;
+use crate::meter::{Meter, Turn};
 use crate::refusals::Refusals;
 use crate::store::{Store, Verdict};
 use crate::window::windows;
@@ -54,8 +56,18 @@ pub struct Admitted {
 pub struct Receipt {
     charge: Charge,
     plan: Plan,
-    /// When it was charged, by Redis' clock; none when it was not charged there.
-    at: Option<u64>,
+    charged: Charged,
+}
+
+/// Where a charge was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Charged {
+    /// In Redis, at this moment of its clock.
+    At(u64),
+    /// In what this process writes later.
+    Metered,
+    /// Not where it could be taken back: by this process alone while Redis was away, or before, for a task that goes on.
+    Elsewhere,
 }
 
 /// What a task took.
@@ -98,6 +110,7 @@ struct Mind {
     refusals: Refusals,
     breaker: Breaker,
     local: Local,
+    visitors: Local,
     meter: Meter,
 }
 
@@ -126,16 +139,18 @@ impl Quota {
     pub async fn admit(&self, charge: Charge) -> Result<Admitted, Error> {
         let tier = charge.tier.as_str();
         let plan = Plan::of(&charge, &self.tiers);
-        if let Some(refusal) = self.mind.refusals.find(&charge, &plan, self.clock.ms()) {
+        if let Some(refusal) = self.mind.refusals.find(&charge.tenant, &plan, self.clock.ms()) {
             limit::decided(tier, "refused_local");
             return Err(refusal);
         }
         if plan.is_unlimited() && plan.task.is_none() {
             limit::decided(tier, "unlimited");
-            if self.mind.meter.count(&charge.tenant, charge.tier, charge.kind.field()) {
-                self.flush().await;
+            let is_much = self.mind.meter.count(&charge.tenant, charge.tier, charge.kind.field());
+            // Where somebody writes already, nobody has to wait for it.
+            if let Some(turn) = is_much.then(|| self.mind.meter.turn_now()).flatten() {
+                self.write(turn).await;
             }
-            return Ok(Admitted { windows: Vec::new(), receipt: Receipt { charge, plan, at: None } });
+            return Ok(Admitted { windows: Vec::new(), receipt: Receipt { charge, plan, charged: Charged::Metered } });
         }
         let decided = self.decide(charge, plan).await;
         limit::decided(tier, outcome(&decided));
@@ -204,20 +219,31 @@ impl Quota {
 
     /// Takes a charge back: what was admitted was refused by somebody else after all.
     pub async fn refund(&self, receipt: &Receipt) -> Result<(), Error> {
-        let Receipt { charge, plan, at } = receipt;
+        let Receipt { charge, plan, charged } = receipt;
         self.mind.refusals.forget(charge, plan);
-        match at {
-            Some(at) => self.store.refund(charge, plan, *at).await,
-            None => Ok(()),
+        match charged {
+            Charged::At(at) => self.store.refund(charge, plan, *at).await,
+            Charged::Metered => {
+                self.mind.meter.take_back(&charge.tenant, charge.tier, charge.kind.field());
+                Ok(())
+            }
+            Charged::Elsewhere => Ok(()),
         }
     }
 
-    /// Writes the usage of tiers without limits. Called every now and then, and at the end.
+    /// Writes the usage of tiers without limits. Called every now and then, and at the end. Whoever gives up waiting for it
+    /// loses nothing: what is not known to be written goes out again, and is counted once.
     pub async fn flush(&self) {
-        for ((tenant, tier), counts) in self.mind.meter.take() {
-            if let Err(error) = self.store.meter(&tenant, tier, &counts, self.clock.for_scripts()).await {
-                tracing::debug!(%error, "usage is written later");
-                self.mind.meter.give_back(tenant, tier, counts);
+        self.write(self.mind.meter.turn().await).await;
+    }
+
+    async fn write(&self, _turn: Turn<'_>) {
+        let meter = &self.mind.meter;
+        for of in meter.due() {
+            let Some(batch) = meter.next(&of) else { continue };
+            match self.in_time(self.store.meter(&of, &batch, meter.process, self.clock.for_scripts())).await {
+                Ok(()) => meter.written(&of),
+                Err(error) => tracing::debug!(%error, "usage is written later"),
             }
         }
     }
@@ -232,21 +258,26 @@ impl Quota {
             };
         let windows = windows(&plan, answer.tasks, &answer.windows);
         if answer.verdict == Verdict::Refused {
-            let refused = Exceeded::among(windows, &plan);
-            if let Error::Exceeded(exceeded) = &refused {
-                self.mind.refusals.note(&charge, &plan, exceeded, asked);
-            }
-            return Err(refused);
+            return Err(self.refuse(&charge.tenant, &plan, windows, asked));
         }
         if charge.task.is_some() {
             self.mind.refusals.see(&charge.tenant, charge.tier, &windows, asked);
         }
         if answer.verdict == Verdict::Known {
             // Taking it back would end the task that is going on.
-            return Ok(Admitted { windows, receipt: Receipt { charge, plan, at: None } });
+            return Ok(Admitted { windows, receipt: Receipt { charge, plan, charged: Charged::Elsewhere } });
         }
-        self.store.count_of_tier(charge.tier, &answer.today).await;
-        Ok(Admitted { windows, receipt: Receipt { charge, plan, at: Some(answer.now) } })
+        self.store.count_of_tier(charge.tier, &answer.today, 1).await;
+        Ok(Admitted { windows, receipt: Receipt { charge, plan, charged: Charged::At(answer.now) } })
+    }
+
+    /// Says what refused, and remembers it.
+    fn refuse(&self, tenant: &TenantId, plan: &Plan, windows: Vec<Window>, asked: u64) -> Error {
+        let refused = Exceeded::among(windows, plan);
+        if let Error::Exceeded(exceeded) = &refused {
+            self.mind.refusals.note(tenant, plan, exceeded, asked);
+        }
+        refused
     }
 
     /// Decides while Redis is away, as the tier's policy says.
@@ -258,9 +289,12 @@ impl Quota {
         let windows = match self.tiers.of(charge.tier).degraded {
             Degraded::Deny => return Err(error),
             Degraded::Allow => Vec::new(),
-            Degraded::Local => self.mind.local.admit(&charge, &plan, self.config.degraded_percent, self.clock.ms())?,
+            Degraded::Local => {
+                let of = (&charge.tenant, &Scope::Tenant);
+                self.mind.local.admit(of, &plan, self.config.degraded_percent, self.clock.ms())?
+            }
         };
-        Ok(Admitted { windows, receipt: Receipt { charge, plan, at: None } })
+        Ok(Admitted { windows, receipt: Receipt { charge, plan, charged: Charged::Elsewhere } })
     }
 
     /// Asks Redis within the time for it, and not at all for a while after it did not answer.
@@ -284,7 +318,7 @@ impl Quota {
 
 fn outcome(decided: &Result<Admitted, Error>) -> &'static str {
     match decided {
-        Ok(Admitted { receipt: Receipt { at: Some(_), .. }, .. }) => "admitted",
+        Ok(Admitted { receipt: Receipt { charged: Charged::At(_), .. }, .. }) => "admitted",
         Ok(_) => "admitted_degraded",
         Err(Error::Exceeded(exceeded)) => match exceeded.window {
             "minute" => "refused_minute",

@@ -47,9 +47,9 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Returns the refusal of a request that would be refused again.
-    pub(crate) fn find(&self, charge: &Charge, plan: &Plan, now: u64) -> Option<Error> {
+    pub(crate) fn find(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Option<Error> {
         let known = plan.windows.iter().filter(|window| !window.counts_tokens()).filter_map(|window| {
-            let refused = self.refused.get(&key(charge, window))?;
+            let refused = self.refused.get(&key(tenant, window))?;
             // A limit that was changed decides anew.
             (refused.limit == window.limit && now < refused.until).then_some((window, refused))
         });
@@ -59,7 +59,7 @@ impl Refusals {
     }
 
     /// Remembers a refusal that was decided at `asked` or a little later.
-    pub(crate) fn note(&self, charge: &Charge, plan: &Plan, exceeded: &Exceeded, asked: u64) {
+    pub(crate) fn note(&self, tenant: &TenantId, plan: &Plan, exceeded: &Exceeded, asked: u64) {
         for (planned, window) in plan.windows.iter().zip(&exceeded.windows) {
             if window.remaining == 0 && !planned.counts_tokens() {
                 let left = u64::try_from(window.reset.as_millis()).unwrap_or(u64::MAX);
@@ -69,7 +69,7 @@ impl Refusals {
                 let until = if planned.unit > MINUTE { ends.min(asked + BELIEVED_MS) } else { ends };
                 let of_all = |window: &&Window| planned.scope != Scope::Tenant || is_of_tenant(window);
                 let windows = exceeded.windows.iter().filter(of_all).cloned().collect();
-                self.refused.insert(key(charge, planned), Refused { limit, at: asked, until, ends, windows });
+                self.refused.insert(key(tenant, planned), Refused { limit, at: asked, until, ends, windows });
             }
         }
     }
@@ -77,7 +77,7 @@ impl Refusals {
     /// Forgets what is known of a tenant and this request, which was not charged after all.
     pub(crate) fn forget(&self, charge: &Charge, plan: &Plan) {
         for planned in &plan.windows {
-            self.refused.invalidate(&key(charge, planned));
+            self.refused.invalidate(&key(&charge.tenant, planned));
         }
         self.seen.invalidate(&(charge.tenant.clone(), charge.tier));
     }
@@ -115,8 +115,8 @@ impl Refused {
     }
 }
 
-fn key(charge: &Charge, window: &Planned) -> Key {
-    (charge.tenant.clone(), window.scope.clone(), window.name)
+fn key(tenant: &TenantId, window: &Planned) -> Key {
+    (tenant.clone(), window.scope.clone(), window.name)
 }
 
 fn is_of_tenant(window: &Window) -> bool {

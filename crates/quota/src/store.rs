@@ -6,10 +6,14 @@ use std::time::Duration;
 use action::{TaskId, TenantId, Tier};
 use broker::Script;
 use redis::FromRedisValue;
+use uuid::Uuid;
 
 use crate::charge::{Charge, Plan};
-use crate::meter::Counts;
+use crate::meter::{Batch, Of};
 use crate::{Error, Spent, Usage};
+
+/// Field of a charge that is no usage of the tenant's.
+const NO_USAGE: &str = "-";
 
 /// Days that usage is kept.
 const TENANT_DAYS: u8 = 7;
@@ -77,6 +81,11 @@ impl Store {
         self.ask(&charge.tenant, plan, charge.kind.field(), charge.lease.unwrap_or(lease), of_tier, now).await
     }
 
+    /// Charges a visit of somebody to whom the tenant owes nothing.
+    pub(crate) async fn visit(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Result<Answer, Error> {
+        self.ask(tenant, plan, NO_USAGE, Duration::ZERO, None, now).await
+    }
+
     /// Looks at windows without charging them.
     pub(crate) async fn look(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Result<Answer, Error> {
         self.ask(tenant, plan, "", Duration::ZERO, None, now).await
@@ -122,14 +131,18 @@ impl Store {
         Ok(Answer { verdict, now, today, tasks, windows })
     }
 
-    /// Counts an admitted request for its tier where the script could not, because the key lies in another slot.
-    pub(crate) async fn count_of_tier(&self, tier: Tier, today: &str) {
+    /// Counts admitted requests for their tier where the script could not, because the key lies in another slot.
+    pub(crate) async fn count_of_tier(&self, tier: Tier, today: &str, number: i64) {
         if !self.redis.is_cluster() {
             return;
         }
+        let days = TIER_DAYS.to_string();
+        let arguments =
+            vec![today.to_owned(), "0".to_owned(), days.clone(), days, "total_requests".to_owned(), number.to_string()];
+        let key = format!("{}:{today}", usage_of_tier(tier));
         // The request is admitted and charged, and this is a figure for people: refusing it now would be worse than one too few.
-        if let Err(error) = self.add_of_tier(tier, today, 1).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a request was not counted for its tier");
+        if let Err(error) = self.run::<String>(&self.scripts.meter, &[key], arguments).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "requests were not counted for their tier");
         }
     }
 
@@ -179,28 +192,22 @@ impl Store {
         Ok(Usage { date, counts })
     }
 
-    /// Counts requests that nobody decided about.
-    pub(crate) async fn meter(&self, tenant: &TenantId, tier: Tier, counts: &Counts, now: u64) -> Result<(), Error> {
-        let total = counts.values().sum();
-        let mut of_tenant = vec![("total_requests", total)];
-        of_tenant.extend(counts.iter().map(|(field, number)| (*field, *number)));
-        let today = self.add(self.names(tenant).usage(), now.to_string(), TENANT_DAYS, &of_tenant).await?;
-        if let Err(error) = self.add_of_tier(tier, &today, total).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "requests were not counted for their tier");
+    /// Counts requests that nobody decided about. A batch of a process is counted once, however often it comes.
+    pub(crate) async fn meter(&self, of: &Of, batch: &Batch, process: Uuid, now: u64) -> Result<(), Error> {
+        let (tenant, tier) = of;
+        let names = self.names(tenant);
+        let mut keys = vec![names.usage(), names.rates(&format!("counted:{tier}:{process}"))];
+        keys.extend((!self.redis.is_cluster()).then(|| usage_of_tier(*tier)));
+        let total: i64 = batch.counts.values().sum();
+        let mut arguments =
+            vec![now.to_string(), batch.number.to_string(), TENANT_DAYS.to_string(), TIER_DAYS.to_string()];
+        let counts = batch.counts.iter().map(|(field, number)| (*field, *number));
+        for (field, number) in std::iter::once(("total_requests", total)).chain(counts) {
+            arguments.extend([field.to_owned(), number.to_string()]);
         }
+        let today: String = self.run(&self.scripts.meter, &keys, arguments).await?;
+        self.count_of_tier(*tier, &today, total).await;
         Ok(())
-    }
-
-    async fn add_of_tier(&self, tier: Tier, today: &str, number: u64) -> Result<(), Error> {
-        let key = format!("{}:{today}", usage_of_tier(tier));
-        self.add(key, today.to_owned(), TIER_DAYS, &[("total_requests", number)]).await.map(drop)
-    }
-
-    /// Adds to a hash of usage and returns the date.
-    async fn add(&self, key: String, when: String, days: u8, counts: &[(&str, u64)]) -> Result<String, Error> {
-        let mut arguments = vec![when, days.to_string()];
-        arguments.extend(counts.iter().flat_map(|(field, number)| [(*field).to_owned(), number.to_string()]));
-        self.run(&self.scripts.meter, &[key], arguments).await
     }
 
     async fn run<T: FromRedisValue>(

@@ -7,7 +7,8 @@ use crate::charge::{Plan, TASKS};
 /// One limit as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// `minute`, `day`, `session`, `address`, `agent-minute`, `agent-hour`, `agent-day`, `tokens-minute`, `tokens-day` or `tasks`.
+    /// `minute`, `day`, `session`, `address`, `visits`, `agent-minute`, `agent-hour`, `agent-day`, `tokens-minute`, `tokens-day` or
+    /// `tasks`.
     pub name: &'static str,
     /// Requests, tokens or tasks that it allows.
     pub limit: u64,

@@ -20,6 +20,6 @@ pub use jwt::{Grant, JwksConfig, JwtConfig, NoClient, Proof, Tokens, mint};
 pub use key::key_file;
 pub(crate) use layer::IdentityLayer;
 pub(crate) use renewal::PROOF;
-pub use renewal::while_proved;
+pub use renewal::{Standing, while_proved};
 pub use scope::{Scope, Scopes};
 pub use signer::{HEADER, Signer};

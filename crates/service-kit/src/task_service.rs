@@ -13,7 +13,7 @@ use queue::Queue;
 use session::{Position, Sessions, Start};
 use tonic::{Request, Response, Status};
 
-use crate::identity::while_proved;
+use crate::identity::{Standing, while_proved};
 use crate::{Caller, Kit};
 
 /// Wait of `WaitTask` when none is asked for, and the longest.
@@ -92,16 +92,16 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::WatchTaskRequest>,
     ) -> Result<Response<Self::WatchTaskStream>, Status> {
-        let caller = Caller::of(&request)?.clone();
-        let (tenant, _) = caller.tenant()?;
+        let standing = Standing::of(&request)?;
+        let (tenant, _) = standing.caller().tenant()?;
         let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
         let wire::WatchTaskRequest { epoch, after, .. } = request.into_inner();
         let from = match epoch {
             epoch if epoch.is_empty() => Start::Beginning,
             epoch => Start::After(Position { epoch, seq: after }),
         };
-        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task, from)?;
-        Ok(Response::new(while_proved(&caller, self.proof, answers)))
+        let answers = watch::stream(self.queue.clone(), &self.sessions, &tenant, &task, from).await?;
+        Ok(Response::new(while_proved(standing, self.proof, answers)))
     }
 
     async fn cancel_task(

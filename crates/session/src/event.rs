@@ -1,5 +1,7 @@
 //! What a reader or follower sees.
 
+use std::ops::RangeInclusive;
+
 use proto::orchestrator::v1 as wire;
 use proto::orchestrator::v1::connect_response;
 use proto::task::v1::Frame;
@@ -63,10 +65,11 @@ impl Event {
             }
             Self::Frame(frame) => connect_response::Event::Frame(frame),
             Self::Gap(gap) => connect_response::Event::Gap(wire::Gap {
-                missed_from: gap.missed_from,
-                missed_to: gap.missed_to,
+                missed_from: gap.missed.as_ref().map_or(0, |missed| *missed.start()),
+                missed_to: gap.missed.as_ref().map_or(0, |missed| *missed.end()),
                 reason: gap.reason.as_str().to_owned(),
                 epoch: gap.epoch,
+                after: gap.after,
             }),
             Self::Resumed { from, to, epoch } => connect_response::Event::Resumed(wire::Resumed { from, to, epoch }),
         }
@@ -76,14 +79,15 @@ impl Event {
 /// Frames that cannot be told any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// First position that is missing, in the numbering in force.
-    pub missed_from: u64,
-    /// Last position that is missing; smaller than `missed_from` when the numbering changed and nothing is known to be.
-    pub missed_to: u64,
+    /// The positions that are missing, in the numbering in force, at least one; none when nobody knows which are missing, or
+    /// whether any is: a server that came back may have forgotten what it was told last.
+    pub missed: Option<RangeInclusive<u64>>,
     /// Why.
     pub reason: GapReason,
     /// Numbering in force.
     pub epoch: String,
+    /// Position after which frames go on.
+    pub after: u64,
 }
 
 /// Why frames are gone.

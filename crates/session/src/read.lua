@@ -5,14 +5,15 @@
 -- ARGV[4] position, ARGV[5] entries to look at, ARGV[6] process that follows from now on, '' for none,
 -- ARGV[7] ms of its lease, ARGV[8] ms to live of a log that has none yet
 --
--- Returns {epoch, top, after, upto, reason, missed_from, missed_to, {seq, at, body, …}}; reason is '' without a gap.
+-- Returns {epoch, top, after, upto, reason, missed_from, missed_to, {seq, at, body, …}}; reason is '' without a gap, and of a gap
+-- of which nobody knows what is missing both positions are 0.
 -- Invariant: every position in (after, upto] is in the answer, or is a delta of a task whose final is in the log.
 
 local node = ARGV[6]
 local now = numbering(KEYS[1], KEYS[2], ARGV[1], node ~= '')
 if not now then
   local lost = ARGV[2] == 'after' and ARGV[3] ~= '' and tonumber(ARGV[4]) > 0
-  return { '', 0, 0, 0, lost and 'expired' or '', 1, 0, {} }
+  return { '', 0, 0, 0, lost and 'expired' or '', 0, 0, {} }
 end
 if node ~= '' then
   lease(KEYS[1], KEYS[2], KEYS[3], node, tonumber(ARGV[7]), ARGV[8])
@@ -38,11 +39,12 @@ end
 local function position(id)
   return tonumber(string.match(id, '^%d+'))
 end
-local missed_from, missed_to = after + 1, after
+-- What a server forgot when it came back, nobody knows.
+local missed_from, missed_to = 0, 0
 local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 local first = oldest and position(oldest[1]) or now.seq + 1
 if after + 1 < first then
-  missed_to = first - 1
+  missed_from, missed_to = after + 1, first - 1
   after = first - 1
   if reason == '' then
     reason = oldest and 'trimmed' or 'expired'

@@ -41,7 +41,8 @@ pub(crate) async fn page(
     ];
     let answer: Answer = redis.run(&scripts.read, &[&keys.meta, &keys.log, &keys.nodes], &arguments).await?;
     let (epoch, top, after, upto, reason, missed_from, missed_to, entries) = answer;
-    let gap = reason_of(&reason)?.map(|reason| Gap { missed_from, missed_to, reason, epoch: epoch.clone() });
+    let missed = (missed_from > 0).then_some(missed_from..=missed_to);
+    let gap = reason_of(&reason)?.map(|reason| Gap { missed, reason, epoch: epoch.clone(), after });
     let frames = entries.chunks(3).map(|entry| frame(&epoch, entry)).collect::<Result<_, _>>()?;
     Ok(Page { epoch, top, after, upto, frames, gap })
 }

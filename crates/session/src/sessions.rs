@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use action::Action;
+use action::{Action, TaskId};
 use broker::{Redis, Script};
 use futures::{Stream, stream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -106,6 +106,13 @@ impl Sessions {
     /// Reads at most `limit` positions after one. A log that does not exist has an empty epoch and no frames.
     pub async fn read(&self, log: &Log, after: Position, limit: usize) -> Result<Page, Error> {
         self.inner.page(&Keys::of(log), &Start::After(after), limit, "").await
+    }
+
+    /// Tells whether a task has said its last in a log: nothing about it follows what is there.
+    pub async fn has_final(&self, log: &Log, task: TaskId) -> Result<bool, Error> {
+        let mut asking = redis::cmd("HGET");
+        asking.arg(Keys::of(log).task(&task)).arg("final");
+        Ok(self.inner.redis.query::<Option<u8>>(&asking).await? == Some(1))
     }
 
     /// Remembers that the client has dealt with everything up to a position. It never goes back; a position of an

@@ -69,6 +69,9 @@ pub struct Config {
     pub public_domain: Option<String>,
     /// `GATEWAY_PUBLIC_REQUESTS_PER_MINUTE`: messages from one address to the public agents of a tenant.
     pub public_per_minute: u32,
+    /// `GATEWAY_PUBLIC_VISITS_PER_MINUTE`: requests of any kind from one address to what a tenant made public, all processes
+    /// together.
+    pub public_visits_per_minute: u32,
     /// `GATEWAY_BODY_TIMEOUT`: time for a JSON body.
     pub body_timeout: Duration,
     /// `GATEWAY_UPLOAD_TIMEOUT`: time for an upload.
@@ -109,6 +112,7 @@ impl Default for Config {
             forwarded_header: ForwardedHeader::default(),
             public_domain: None,
             public_per_minute: 20,
+            public_visits_per_minute: 1_200,
             body_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_mins(5),
             call_timeout: Duration::from_secs(10),
@@ -140,8 +144,8 @@ impl Config {
         let mut count = |name: &str, default: u32| settings.get_in(name, default, 1..);
         let socket_frames_per_second = count("GATEWAY_SOCKET_FRAMES_PER_SECOND", default.socket_frames_per_second);
         let socket_frames_burst = count("GATEWAY_SOCKET_FRAMES_BURST", default.socket_frames_burst);
-        let public_per_minute = count("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", default.public_per_minute);
         let connections_per_user = count("GATEWAY_WEBSOCKET_CONNECTIONS_PER_USER", default.connections_per_user);
+        let (public_per_minute, public_visits_per_minute) = read_public(settings, &default);
         let connections = read_connections(settings, default.connections);
         let mut number = |name: &str, default: usize, least: usize| settings.get_in(name, default, least..);
         Self {
@@ -174,6 +178,7 @@ impl Config {
             forwarded_header: settings.choose("GATEWAY_FORWARDED_HEADER", "x-forwarded-for", &FORWARDED_HEADERS),
             public_domain,
             public_per_minute,
+            public_visits_per_minute,
             body_timeout,
             upload_timeout,
             call_timeout,
@@ -181,6 +186,13 @@ impl Config {
             drain_grace,
         }
     }
+}
+
+/// Reads how much one address may ask of what is public: messages, and requests of any kind.
+fn read_public(settings: &mut Settings, default: &Config) -> (u32, u32) {
+    let messages = settings.get_in("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", default.public_per_minute, 1..);
+    let visits = settings.get_in("GATEWAY_PUBLIC_VISITS_PER_MINUTE", default.public_visits_per_minute, 1..);
+    (messages, visits)
 }
 
 /// Reads `WEBSOCKET_CONNECTIONS_{TIER}`.

@@ -73,7 +73,7 @@ impl Edge {
             peers: kit.peers.clone(),
             quota: kit.quota.clone(),
             contexts: ExecutionContextResolver::new(kit.peers.clone()),
-            visits: Visits::default(),
+            visits: Visits::new(kit.quota.clone(), config.public_visits_per_minute),
             idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),

@@ -1,24 +1,25 @@
 //! The façade: who calls, decode → call → encode.
 
-use action::TenantId;
+use action::{TenantId, Tier};
 use fault::Failure;
 use proto::management::v1 as wire;
 use proto::management::v1::management_service_server::{ManagementService, ManagementServiceServer};
+use quota::Quota;
 use service_kit::{Caller, Scope};
 use tonic::{Request, Response, Status};
 
-use crate::{Error, Management, field};
+use crate::{Error, Management, field, limit};
 
 type Answer<T> = Result<Response<T>, Status>;
 
 /// Serves [`Management`] by gRPC.
 #[derive(Clone, Debug)]
-pub struct Grpc(Management);
+pub struct Grpc(Management, Quota);
 
 impl Grpc {
-    /// Takes what is served.
-    pub fn new(management: Management) -> Self {
-        Self(management)
+    /// Takes what is served, and who counts what tenants use.
+    pub fn new(management: Management, quota: Quota) -> Self {
+        Self(management, quota)
     }
 
     /// Returns the generated server around it.
@@ -49,6 +50,18 @@ impl ManagementService for Grpc {
         let tenant = if of_the_mesh { field::id("tenant_id", named)? } else { caller.acting_for(named)? };
         let tenant = self.0.tenant(&tenant).await?;
         Ok(Response::new(wire::GetTenantResponse { tenant: Some(tenant) }))
+    }
+
+    async fn get_tenant_limits(
+        &self,
+        request: Request<wire::GetTenantLimitsRequest>,
+    ) -> Answer<wire::GetTenantLimitsResponse> {
+        let tenant = Caller::of(&request)?.acting_for(&request.get_ref().tenant_id)?;
+        let record = self.0.tenant(&tenant).await?;
+        // The record alone decides the tier, also for an operator, who has none.
+        let tier = Tier::from_proto(record.tier).map_err(Error::from)?;
+        let limits = self.1.status(&tenant, tier).await?.iter().map(limit::to_wire).collect();
+        Ok(Response::new(wire::GetTenantLimitsResponse { tenant: Some(record), limits }))
     }
 
     async fn update_tenant(&self, request: Request<wire::UpdateTenantRequest>) -> Answer<wire::UpdateTenantResponse> {

@@ -12,6 +12,7 @@ mod grpc;
 mod key;
 mod key_table;
 mod keys;
+mod limit;
 mod public;
 mod slug;
 mod tenants;
@@ -63,6 +64,7 @@ pub async fn service(config: Config, kit: &Kit) -> Result<Service, Error> {
     let management = management.announcing(kit.changes.clone());
     // What was changed just before an earlier process ended was perhaps not told.
     kit.changes.announce(Change::Everything).await;
-    // Nothing here needs Redis: keys resolve and agents are read while it is away.
-    Ok(Service::new(Domain::Management).serve(Grpc::new(management).server()).without_redis())
+    // Nothing but a look at limits needs Redis: keys resolve and agents are read while it is away.
+    let grpc = Grpc::new(management, kit.quota.clone());
+    Ok(Service::new(Domain::Management).serve(grpc.server()).without_redis())
 }

@@ -9,6 +9,7 @@ mod contract_json;
 mod demo;
 mod dlq;
 mod doctor;
+mod limits;
 mod mesh;
 mod models;
 mod queue;
@@ -44,6 +45,8 @@ enum Command {
     Chat(chat::Chat),
     /// Show, watch or cancel a task.
     Task(task::Task),
+    /// Show how a tenant's limits stand; consumes nothing.
+    Limits(limits::Limits),
     /// Show and operate the queues.
     Queue(queue::Queue),
     /// Show, replay or delete dead letters.
@@ -121,6 +124,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => Box::pin(serve.run()).await,
             Command::Chat(chat) => chat.run().await,
             Command::Task(task) => task.run().await,
+            Command::Limits(limits) => limits.run().await,
             Command::Queue(queue) => Box::pin(queue.run()).await,
             Command::Dlq(dlq) => dlq.run().await,
             Command::Admin(admin) => admin.run().await,

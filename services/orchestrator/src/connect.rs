@@ -16,7 +16,7 @@ use proto::orchestrator::v1::connect_request::Command;
 use proto::orchestrator::v1::connect_response;
 use proto::orchestrator::v1::{Acknowledge, Attach, ConnectRequest, ConnectResponse, Delivered, Refused};
 use queue::Queue;
-use service_kit::identity::while_proved;
+use service_kit::identity::{Standing, while_proved};
 use service_kit::{Bucket, Caller};
 use session::{Event, Log, Position, Sessions, Start};
 use tonic::Status;
@@ -51,6 +51,7 @@ pub(crate) struct Follower {
 pub(crate) struct Connection {
     follower: Follower,
     caller: Caller,
+    standing: Standing,
     max_channels: usize,
     /// What a caller from outside may still say; services of the mesh say what they want.
     bucket: Option<Bucket>,
@@ -67,7 +68,8 @@ struct Channel {
 
 impl Connection {
     /// Accepts a stream of a service of the mesh, or of a tenant for its own sessions.
-    pub(crate) fn new(follower: Follower, caller: Caller) -> Result<Self, Failure> {
+    pub(crate) fn new(follower: Follower, standing: Standing) -> Result<Self, Failure> {
+        let caller = standing.caller().clone();
         let outside = caller.is_outside();
         if outside {
             caller.tenant()?;
@@ -78,6 +80,7 @@ impl Connection {
             bucket: outside.then(|| Bucket::new(BURST, PER_SECOND, tokio::time::Instant::now())),
             follower,
             caller,
+            standing,
             channels: HashMap::new(),
             logs: SelectAll::new(),
             errands: FuturesUnordered::new(),
@@ -91,7 +94,7 @@ impl Connection {
         self,
         commands: impl Stream<Item = Result<ConnectRequest, Status>> + Send + Unpin + 'static,
     ) -> Events {
-        let (caller, proof) = (self.caller.clone(), self.follower.proof);
+        let (standing, proof) = (self.standing.clone(), self.follower.proof);
         let next = |state: Option<(Self, stream::Fuse<_>)>| async {
             let (mut connection, mut commands) = state?;
             match connection.next(&mut commands).await.transpose()? {
@@ -99,7 +102,7 @@ impl Connection {
                 Err(failure) => Some((Err(failure.into()), None)),
             }
         };
-        while_proved(&caller, proof, stream::unfold(Some((self, commands.fuse())), next).boxed())
+        while_proved(standing, proof, stream::unfold(Some((self, commands.fuse())), next).boxed())
     }
 
     async fn next<S>(&mut self, commands: &mut stream::Fuse<S>) -> Result<Option<ConnectResponse>, Failure>

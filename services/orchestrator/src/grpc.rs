@@ -2,7 +2,7 @@
 
 use proto::orchestrator::v1::orchestrator_service_server::{OrchestratorService, OrchestratorServiceServer};
 use proto::orchestrator::v1::{ConnectRequest, SendMessageRequest, SendMessageResponse};
-use service_kit::Caller;
+use service_kit::identity::Standing;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::connect::{Connection, Events, Follower};
@@ -36,8 +36,7 @@ impl OrchestratorService for Grpc {
         &self,
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
-        let caller = Caller::of(&request)?.clone();
-        let connection = Connection::new(self.follower.clone(), caller)?;
+        let connection = Connection::new(self.follower.clone(), Standing::of(&request)?)?;
         Ok(Response::new(connection.events(request.into_inner())))
     }
 }

@@ -11,6 +11,7 @@ mod defects;
 mod drain;
 mod idempotency;
 mod identity;
+mod limits;
 mod matrix;
 mod openai;
 mod outage;

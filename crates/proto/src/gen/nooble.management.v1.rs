@@ -28,6 +28,35 @@ impl ::prost::Name for Tenant {
         "/nooble.management.v1.Tenant".into()
     }
 }
+/// One limit of a tenant as it stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantLimit {
+    /// `minute` and `day` count requests, `tokens-minute` and `tokens-day` tokens, `tasks` those that go on.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// How much is allowed.
+    #[prost(uint64, tag = "2")]
+    pub limit: u64,
+    /// How much of it is used.
+    #[prost(uint64, tag = "3")]
+    pub used: u64,
+    /// How much of it is left.
+    #[prost(uint64, tag = "4")]
+    pub remaining: u64,
+    /// Time until everything is left again; unset for tasks, which end when they end.
+    #[prost(message, optional, tag = "5")]
+    pub resets_in: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for TenantLimit {
+    const NAME: &'static str = "TenantLimit";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.TenantLimit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.TenantLimit".into()
+    }
+}
 /// A key as it is listed; the secret is shown once, when the key is made.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApiKey {
@@ -301,6 +330,43 @@ impl ::prost::Name for GetTenantResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/nooble.management.v1.GetTenantResponse".into()
+    }
+}
+/// Request for `GetTenantLimits`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTenantLimitsRequest {
+    /// Tenant to look at; the caller's own when empty.
+    #[prost(string, tag = "1")]
+    pub tenant_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetTenantLimitsRequest {
+    const NAME: &'static str = "GetTenantLimitsRequest";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.GetTenantLimitsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.GetTenantLimitsRequest".into()
+    }
+}
+/// Response of `GetTenantLimits`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetTenantLimitsResponse {
+    /// The tenant, whose tier says what is allowed.
+    #[prost(message, optional, tag = "1")]
+    pub tenant: ::core::option::Option<Tenant>,
+    /// Its limits as they stand; none for a tier without limits.
+    #[prost(message, repeated, tag = "2")]
+    pub limits: ::prost::alloc::vec::Vec<TenantLimit>,
+}
+impl ::prost::Name for GetTenantLimitsResponse {
+    const NAME: &'static str = "GetTenantLimitsResponse";
+    const PACKAGE: &'static str = "nooble.management.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.management.v1.GetTenantLimitsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.management.v1.GetTenantLimitsResponse".into()
     }
 }
 /// Request for `UpdateTenant`.
@@ -1049,6 +1115,36 @@ pub mod management_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Tells how the limits of a tenant stand, and charges nothing. A tenant's credential reaches its own.
+        pub async fn get_tenant_limits(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTenantLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTenantLimitsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nooble.management.v1.ManagementService/GetTenantLimits",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "nooble.management.v1.ManagementService",
+                        "GetTenantLimits",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes a tenant's name, tier or whether it is active. Scope `admin`.
         pub async fn update_tenant(
             &mut self,
@@ -1529,6 +1625,14 @@ pub mod management_service_server {
             tonic::Response<super::GetTenantResponse>,
             tonic::Status,
         >;
+        /// Tells how the limits of a tenant stand, and charges nothing. A tenant's credential reaches its own.
+        async fn get_tenant_limits(
+            &self,
+            request: tonic::Request<super::GetTenantLimitsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetTenantLimitsResponse>,
+            tonic::Status,
+        >;
         /// Changes a tenant's name, tier or whether it is active. Scope `admin`.
         async fn update_tenant(
             &self,
@@ -1808,6 +1912,52 @@ pub mod management_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetTenantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nooble.management.v1.ManagementService/GetTenantLimits" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTenantLimitsSvc<T: ManagementService>(pub Arc<T>);
+                    impl<
+                        T: ManagementService,
+                    > tonic::server::UnaryService<super::GetTenantLimitsRequest>
+                    for GetTenantLimitsSvc<T> {
+                        type Response = super::GetTenantLimitsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTenantLimitsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ManagementService>::get_tenant_limits(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTenantLimitsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -219,13 +219,13 @@ impl ::prost::Name for Attached {
         "/nooble.orchestrator.v1.Attached".into()
     }
 }
-/// Tells that frames are gone.
+/// Tells that frames are gone, or may be.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
-    /// First position that is missing.
+    /// First position that is missing, in the numbering in force; 0 when it is not known which are, or whether any is.
     #[prost(uint64, tag = "1")]
     pub missed_from: u64,
-    /// Last position that is missing.
+    /// Last position that is missing; 0 as well then, and otherwise never smaller than `missed_from`.
     #[prost(uint64, tag = "2")]
     pub missed_to: u64,
     /// expired, trimmed or epoch.
@@ -234,6 +234,9 @@ pub struct Gap {
     /// Numbering in force.
     #[prost(string, tag = "4")]
     pub epoch: ::prost::alloc::string::String,
+    /// Position after which frames go on.
+    #[prost(uint64, tag = "5")]
+    pub after: u64,
 }
 impl ::prost::Name for Gap {
     const NAME: &'static str = "Gap";

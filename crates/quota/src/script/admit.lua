@@ -6,7 +6,7 @@
 -- KEYS[4]  rate_limit:{tenant}:settled:{task}
 -- KEYS[5]… beginnings of the names of the windows; then usage:tier:{tier}, unless it lies in another slot
 -- ARGV[1]  now, milliseconds since 1970; 0 for the server's clock
--- ARGV[2]  field of the usage that is counted beside total_requests; empty to look without charging
+-- ARGV[2]  field of the usage that is counted beside total_requests; empty to look without charging, `-` to count no usage
 -- ARGV[3]  task that the request becomes, empty for none, and ARGV[4] the milliseconds that it may take
 -- ARGV[5]  tasks that may go on at a time; -1 for any number
 -- ARGV[6]  what the task reserves in each window of tokens, each behind a colon
@@ -77,9 +77,11 @@ if admitted == 1 and charge then
     redis.call('PEXPIRE', KEYS[2], lease + 60000)
     redis.call('PEXPIRE', KEYS[3], lease + 60000)
   end
-  local usage = KEYS[1] .. ':' .. today
-  count(usage, 'total_requests', 1, 7)
-  redis.call('HINCRBY', usage, ARGV[2], 1)
+  if ARGV[2] ~= '-' then
+    local usage = KEYS[1] .. ':' .. today
+    count(usage, 'total_requests', 1, 7)
+    redis.call('HINCRBY', usage, ARGV[2], 1)
+  end
   if KEYS[5 + number] then
     count(KEYS[5 + number] .. ':' .. today, 'total_requests', 1, 30)
   end

@@ -25,8 +25,15 @@ local function left(unit, ms)
   return (math.floor(ms / 1000 / unit) + 1) * unit * 1000 - ms
 end
 
--- Adds to a counter of a hash of usage, which lives for `days`.
+-- Adds to a counter of a hash of usage, which lives for `days`. One from which something is taken back stays above nothing: it
+-- may have been counted on the day before.
 local function count(key, field, number, days)
+  if number < 0 then
+    number = math.max(number, -tonumber(redis.call('HGET', key, field) or '0'))
+  end
+  if number == 0 then
+    return
+  end
   if redis.call('HINCRBY', key, field, number) == number then
     redis.call('EXPIRE', key, days * 86400, 'NX')
   end

@@ -5,4 +5,5 @@ mod outage;
 mod property;
 mod setup;
 mod tasks;
+mod visits;
 mod windows;

@@ -1,5 +1,7 @@
 //! What a process decides without asking.
 
+use std::time::Duration;
+
 use action::Tier;
 use quota::{Charge, Quota};
 
@@ -68,8 +70,8 @@ async fn a_tier_without_limits_costs_no_command_a_request() {
     quota.flush().await;
     assert!(commands(&redis) > 0);
     quota.flush().await;
-    let day = redis.command(&["KEYS", "usage:acme:*"]);
-    assert_eq!(redis.command(&["HGET", &day, "agent_requests"]), "100", "what was written is not written again");
+    let written = counted(&redis, "usage:acme:*", "agent_requests");
+    assert_eq!(written, "100", "what was written is not written again");
 }
 
 #[tokio::test]
@@ -83,4 +85,84 @@ async fn windows_that_were_seen_a_moment_ago_are_told_again_without_asking() {
     assert_eq!(soon[0].reset.as_millis(), 59_100);
     quota.at(at(NOON * 1000 + 1_100)).glance(&acme(), Tier::Free).await.unwrap();
     assert!(commands(&redis) > 0);
+}
+
+/// What was counted today, of everybody whose keys begin so.
+fn counted(redis: &testkit::Redis, pattern: &str, field: &str) -> String {
+    let day = redis.command(&["KEYS", pattern]);
+    redis.command(&["HGET", &day, field])
+}
+
+#[tokio::test]
+async fn a_request_that_was_refused_by_somebody_else_is_no_usage_of_a_tier_without_limits() {
+    let redis = testkit::Redis::start().await;
+    let quota = quota(&redis).await;
+    let mut receipts = Vec::new();
+    for _ in 0..4 {
+        receipts.push(quota.admit(task(Tier::Enterprise, 1000)).await.unwrap().receipt);
+    }
+    // Before it is written, and after.
+    quota.refund(&receipts[0]).await.unwrap();
+    quota.flush().await;
+    assert_eq!(counted(&redis, "usage:acme:*", "agent_requests"), "3");
+    quota.refund(&receipts[1]).await.unwrap();
+    quota.flush().await;
+    for field in ["agent_requests", "total_requests"] {
+        assert_eq!(counted(&redis, "usage:acme:*", field), "2", "{field}");
+    }
+    assert_eq!(counted(&redis, "usage:tier:enterprise:*", "total_requests"), "2");
+}
+
+#[tokio::test]
+async fn what_is_taken_back_the_day_after_does_not_make_less_than_nothing() {
+    let redis = testkit::Redis::start().await;
+    let quota = quota(&redis).await;
+    let today = quota.clone().at(at(NOON * 1000));
+    let admitted = today.admit(chat(Tier::Enterprise)).await.unwrap();
+    today.flush().await;
+    let tomorrow = quota.at(at((NOON + 86_400) * 1000));
+    tomorrow.refund(&admitted.receipt).await.unwrap();
+    tomorrow.flush().await;
+    assert_eq!(tomorrow.usage(&acme(), None).await.unwrap().counts.get("agent_requests"), None);
+    assert_eq!(tomorrow.usage(&acme(), Some("2024-02-29")).await.unwrap().counts["agent_requests"], 1);
+}
+
+/// The server gets what is written and does not answer; whoever waits for the answer is dropped.
+#[tokio::test]
+async fn usage_is_counted_once_when_the_one_who_writes_it_is_dropped_in_the_middle() {
+    let redis = testkit::Redis::start().await;
+    let quota = quota(&redis).await;
+    quota.admit(chat(Tier::Enterprise)).await.unwrap();
+    quota.flush().await;
+    for _ in 0..3 {
+        quota.admit(chat(Tier::Enterprise)).await.unwrap();
+    }
+    redis.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let dropped = tokio::time::timeout(Duration::from_millis(300), quota.flush()).await;
+    assert!(dropped.is_err(), "nothing was answered");
+    // What comes meanwhile is not mixed with what is under way.
+    quota.admit(chat(Tier::Enterprise)).await.unwrap();
+    redis.command(&["CLIENT", "UNPAUSE"]);
+    let arrived = || async { counted(&redis, "usage:acme:*", "agent_requests") == "4" };
+    testkit::eventually(Duration::from_secs(20), arrived).await;
+    for _ in 0..2 {
+        quota.flush().await;
+        assert_eq!(counted(&redis, "usage:acme:*", "agent_requests"), "5");
+    }
+    assert_eq!(counted(&redis, "usage:tier:enterprise:*", "total_requests"), "5");
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_one_who_writes_is_dropped_before_it_is_sent() {
+    let redis = testkit::Redis::start().await;
+    let quota = quota(&redis).await;
+    for _ in 0..3 {
+        quota.admit(chat(Tier::Enterprise)).await.unwrap();
+    }
+    // Polled once, as by somebody who has no time at all.
+    let mut flush = Box::pin(quota.flush());
+    assert!(futures::poll!(&mut flush).is_pending());
+    drop(flush);
+    quota.flush().await;
+    assert_eq!(counted(&redis, "usage:acme:*", "agent_requests"), "3");
 }

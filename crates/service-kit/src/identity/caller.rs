@@ -1,7 +1,7 @@
 //! The one who calls, as façades see it, and the one for whom a service calls on.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use action::{Action, AgentId, TenantId, Tier, UserId};
 use fault::{Failure, Fault as _, reason};
@@ -55,7 +55,7 @@ impl Caller {
         self.require(Scope::Tenant)?;
         let tenant = self.tenant.as_ref().ok_or_else(|| lacking(Scope::Tenant))?;
         if !tenant.active {
-            return Err(Failure::new(&reason::TENANT_INACTIVE, "the tenant is suspended"));
+            return Err(suspended());
         }
         Ok((tenant.id.clone(), tenant.tier))
     }
@@ -143,11 +143,6 @@ impl Caller {
         if self.expires_at.is_none_or(|end| now < end) { Ok(()) } else { Err(expired()) }
     }
 
-    /// Returns how long the credential lasts; none while nothing but revoking ends it.
-    pub(crate) fn lasts(&self, now: SystemTime) -> Option<Duration> {
-        self.expires_at.map(|end| end.duration_since(now).unwrap_or_default())
-    }
-
     /// Returns the caller after its limits were charged: services called on its behalf do not charge again.
     #[must_use]
     pub fn into_admitted(self) -> Self {
@@ -158,6 +153,11 @@ impl Caller {
 /// What is said to who proved nothing.
 pub(super) fn nobody() -> Failure {
     Failure::new(&reason::CREDENTIAL_REQUIRED, "send `authorization: Bearer <key or token>` or `x-api-key: <key>`")
+}
+
+/// What is said to who is suspended.
+pub(super) fn suspended() -> Failure {
+    Failure::new(&reason::TENANT_INACTIVE, "the tenant is suspended")
 }
 
 /// What is said to who comes too late.

@@ -81,6 +81,16 @@ impl Resolver {
         resolved
     }
 
+    /// Like [`Resolver::resolve`], for a credential that was presented before and is not presented again.
+    pub(super) async fn resolve_again(&self, credential: &str) -> Result<Caller, Failure> {
+        self.resolve_uncounted(credential).await
+    }
+
+    /// Returns what tells when what is remembered may be wrong.
+    pub(super) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
     async fn resolve_uncounted(&self, credential: &str) -> Result<Caller, Failure> {
         if credential.is_empty() || credential.len() > LONGEST {
             return Err(refused());

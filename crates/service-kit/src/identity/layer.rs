@@ -1,10 +1,13 @@
 //! The layer that puts the [`Caller`](super::Caller) into a request.
 
+use std::sync::Arc;
+
 use fault::{Failure, reason};
 use http::{HeaderMap, Request};
 use tonic::body::Body;
 
 use super::caller::nobody;
+use super::renewal::Presented;
 use super::{Caller, HEADER, Resolver, Signer, presented};
 use crate::around::{Answer, Around, Inner};
 use crate::tls::Handshaken;
@@ -14,15 +17,15 @@ use crate::tls::Handshaken;
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityLayer {
     signer: Signer,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
 }
 
 impl IdentityLayer {
     pub(crate) fn new(signer: Signer, resolver: Resolver) -> Self {
-        Self { signer, resolver }
+        Self { signer, resolver: Arc::new(resolver) }
     }
 
-    async fn caller(&self, headers: &HeaderMap, certified: bool) -> Result<Caller, Failure> {
+    async fn caller(&self, headers: &HeaderMap, certified: bool) -> Result<(Caller, Option<Presented>), Failure> {
         let mut identities = headers.get_all(HEADER).iter();
         if let Some(identity) = identities.next() {
             if !certified {
@@ -31,9 +34,12 @@ impl IdentityLayer {
             }
             // Of two identities one would be ignored; nothing is ignored here.
             let text = if identities.next().is_some() { "" } else { identity.to_str().unwrap_or_default() };
-            return self.signer.verify(text);
+            return self.signer.verify(text).map(|caller| (caller, None));
         }
-        self.resolver.resolve(presented(headers)?.ok_or_else(nobody)?).await
+        let credential = presented(headers)?.ok_or_else(nobody)?;
+        let stamp = self.resolver.changes().stamp_of_keys();
+        let caller = self.resolver.resolve(credential).await?;
+        Ok((caller, Some(Presented { resolver: Arc::clone(&self.resolver), credential: credential.into(), stamp })))
     }
 }
 
@@ -49,10 +55,14 @@ impl Around for IdentityLayer {
         Box::pin(async move {
             // Nothing but this layer says who calls.
             request.extensions_mut().remove::<Caller>();
+            request.extensions_mut().remove::<Presented>();
             let certified = request.extensions().get::<Handshaken>().is_some_and(|shown| shown.certified);
             match layer.caller(request.headers(), certified).await {
-                Ok(caller) => {
+                Ok((caller, presented)) => {
                     request.extensions_mut().insert(caller);
+                    if let Some(presented) = presented {
+                        request.extensions_mut().insert(presented);
+                    }
                     inner.call(request).await
                 }
                 Err(failure) => Ok(tonic::Status::from(failure).into_http()),

@@ -156,7 +156,8 @@ async fn a_stream_ends_with_its_proof_or_with_its_credential() {
         (Some(SystemTime::now()), long, "CREDENTIAL_EXPIRED"),
     ] {
         let caller = Caller { expires_at, service: None, ..caller() };
-        let mut answers = super::while_proved::<()>(&caller, proof, stream::pending().boxed());
+        let standing = super::Standing { caller, presented: None };
+        let mut answers = super::while_proved::<()>(standing, proof, stream::pending().boxed());
         let last = tokio::time::timeout(Duration::from_secs(10), answers.next()).await.unwrap().unwrap();
         assert_eq!(fault::Failure::from_status(&last.unwrap_err()).reason().id, end);
     }

@@ -20,7 +20,7 @@ const LAG: Duration = Duration::from_secs(5);
 type Answers = BoxStream<'static, Result<WatchTaskResponse, Status>>;
 
 /// Makes the stream. A log without the task's final frame ends the stream all the same, soon after the task has ended.
-pub(super) fn stream(
+pub(super) async fn stream(
     queue: Queue,
     sessions: &Sessions,
     tenant: &TenantId,
@@ -33,10 +33,14 @@ pub(super) fn stream(
     } else {
         Log::session(tenant, &task.session_id.parse::<SessionId>()?)
     };
+    let ended = super::has_ended(task);
+    // Asked before the log is followed: what is in it by then is told, or was before `from`, when the log has been caught up with.
+    let is_told = ended && sessions.has_final(&log, id).await?;
     let first = WatchTaskResponse { task: Some(task.clone()), frame: None };
     let watch = Watch {
         events: sessions.follow(log, from).boxed(),
-        ended: super::has_ended(task).then(|| ended_at(task)),
+        ended: ended.then(|| ended_at(task)),
+        is_told,
         clock: tokio::time::interval(LOOK),
         caught_up: false,
         over: false,
@@ -59,6 +63,8 @@ struct Watch {
     clock: Interval,
     /// When the task ended, as far as is known.
     ended: Option<Instant>,
+    /// Whether the task's final frame was in the log at the start.
+    is_told: bool,
     /// Whether everything that was in the log at the start has been told.
     caught_up: bool,
     /// Whether the last message is the only one left, or none is.
@@ -95,7 +101,8 @@ impl Watch {
                     }
                 }
             }
-            if self.caught_up && self.ended.is_some_and(|ended| ended.elapsed() >= LAG) {
+            let is_over = self.is_told || self.ended.is_some_and(|ended| ended.elapsed() >= LAG);
+            if self.caught_up && is_over {
                 return self.last().await;
             }
         }

@@ -20,6 +20,7 @@ mod mesh_tls;
 mod queue_control;
 mod queue_refusals;
 mod reflection;
+mod renewal;
 mod settings;
 mod tasks;
 mod tokens;

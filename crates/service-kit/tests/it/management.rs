@@ -129,6 +129,7 @@ impl ManagementService for Management {
 
     not_needed! {
         create_tenant: CreateTenantRequest => CreateTenantResponse;
+        get_tenant_limits: GetTenantLimitsRequest => GetTenantLimitsResponse;
         update_tenant: UpdateTenantRequest => UpdateTenantResponse;
         create_api_key: CreateApiKeyRequest => CreateApiKeyResponse;
         revoke_api_key: RevokeApiKeyRequest => RevokeApiKeyResponse;

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use action::{Action, AgentId, Domain, ExecutionContext, Status, TaskId, Tier};
 use fault::Failure;
@@ -149,6 +149,36 @@ async fn watching_ends_soon_after_the_task_even_when_its_log_has_no_final_frame(
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
     assert_eq!(next(&mut stream).await.task.unwrap().status(), Status::Cancelled);
     assert!(stream.message().await.unwrap().is_none(), "nothing follows");
+}
+
+/// Time for the last frame is given where it is missing, and not where it was seen.
+#[tokio::test]
+async fn watching_from_the_end_of_a_task_that_has_just_ended_is_over_at_once() {
+    let mesh = Mesh::start().await;
+    let action = work("acme-1");
+    let log = Log::of(&action);
+    mesh.kit.queue.submit(action.clone()).await.unwrap();
+    mesh.kit.queue.cancel(&action.tenant, action.task, "not needed").await.unwrap();
+    let answer = Append::last(&action, Body::AgentResponse(AgentResponse::default()));
+    let appended = mesh.kit.sessions.append(&log, Append { fence: Append::DECIDED, ..answer }).await.unwrap();
+    let epoch = mesh.kit.sessions.read(&log, session::Position::default(), 1).await.unwrap().epoch;
+    let begun = Instant::now();
+    let watch = WatchTaskRequest { task_id: action.task.to_string(), epoch, after: appended.seq };
+    let mut stream = tasks(&mesh, "acme-1").watch_task(watch).await.unwrap().into_inner();
+    for _ in 0..2 {
+        let told = next(&mut stream).await;
+        assert_eq!((told.task.unwrap().status(), told.frame), (Status::Cancelled, None));
+    }
+    assert!(stream.message().await.unwrap().is_none(), "nothing follows");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // Who has not seen the end is still told.
+    let mut stream = tasks(&mesh, "acme-1")
+        .watch_task(WatchTaskRequest { task_id: action.task.to_string(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
+    next(&mut stream).await;
+    assert!(matches!(next(&mut stream).await.frame.unwrap().body, Some(Body::AgentResponse(_))));
 }
 
 #[tokio::test]

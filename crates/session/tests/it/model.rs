@@ -215,8 +215,8 @@ impl<'a> Run<'a> {
                     self.position.seq = frame.seq;
                 }
                 Event::Gap(gap) => {
-                    assert_eq!(gap.missed_from, self.position.seq + 1);
-                    self.position.seq = gap.missed_to;
+                    assert_eq!(gap.missed, Some(self.position.seq + 1..=gap.after));
+                    self.position.seq = gap.after;
                 }
                 Event::Resumed { to, .. } => assert!(to >= self.position.seq),
                 Event::Attached { .. } => panic!("attached twice"),

@@ -25,7 +25,7 @@ async fn a_server_that_was_killed_and_kept_everything_costs_no_frame_and_doubles
     assert_eq!(client.said(), ["typing", "a", "b", "=ab"]);
     assert_eq!(client.gaps.len(), 1);
     assert_eq!(client.gaps[0].reason, GapReason::Epoch);
-    assert!(client.gaps[0].missed_to < client.gaps[0].missed_from, "nothing is known to be missing");
+    assert_eq!((&client.gaps[0].missed, client.gaps[0].after), (&None, 2), "nothing is known to be missing");
     assert_ne!(client.position.epoch, before);
 }
 
@@ -65,9 +65,32 @@ async fn a_server_that_comes_back_rolled_back_starts_a_new_epoch() {
     while client.gaps.is_empty() {
         client.next().await;
     }
-    assert_eq!((client.gaps[0].reason, client.gaps[0].missed_from), (GapReason::Epoch, 3));
+    let gap = &client.gaps[0];
+    assert_eq!((gap.reason, &gap.missed, gap.after), (GapReason::Epoch, &None, 2), "what was lost was told before");
     client.until(4).await;
     assert_eq!(client.said(), ["typing", "typing", "lost", "restarted:2", "new"]);
+}
+
+/// What is known to be gone is said, also when something else may be gone besides.
+#[tokio::test]
+async fn a_change_of_epoch_over_a_log_that_was_trimmed_names_what_was_trimmed() {
+    let mut world = World::with(testkit::Redis::start_durable().await, Config::default()).await;
+    let action = attempt(TaskId::new(), 1);
+    for _ in 0..6 {
+        world.append(typing(&action)).await.unwrap();
+    }
+    let mut client = world.follow(Start::Beginning);
+    client.until_resumed().await;
+    let epoch = client.position.epoch.clone();
+    drop(client);
+    world.redis.command(&["XTRIM", &World::key("log"), "MAXLEN", "=", "2"]);
+    world.redis.restart().await;
+    while world.append(typing(&action)).await.is_err() {}
+    let mut client = world.follow(Start::After(session::Position { epoch, seq: 1 }));
+    client.until_resumed().await;
+    let gap = &client.gaps[0];
+    assert_eq!((client.gaps.len(), gap.reason, &gap.missed), (1, GapReason::Epoch, &Some(2..=4)));
+    assert!(client.position.seq >= 7);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn what_was_trimmed_is_told_as_a_gap() {
     let epoch = page(&world, "", 0, 1).await.epoch;
     let after_2 = page(&world, &epoch, 2, 100).await;
     let gap = after_2.gap.unwrap();
-    assert_eq!((gap.missed_from, gap.missed_to, gap.reason), (3, 6, GapReason::Trimmed));
+    assert_eq!((gap.missed, gap.after, gap.reason), (Some(3..=6), 6, GapReason::Trimmed));
     assert_eq!((after_2.after, after_2.frames.len()), (6, 4));
     assert_eq!(page(&world, &epoch, 6, 100).await.gap, None);
 }
@@ -60,7 +60,12 @@ async fn a_log_that_expired_is_told_as_a_gap() {
     let epoch = page(&world, "", 0, 1).await.epoch;
     world.redis.command(&["FLUSHALL"]);
     let lost = page(&world, &epoch, 1, 100).await;
-    assert_eq!((lost.epoch.as_str(), lost.gap.unwrap().reason), ("", GapReason::Expired));
+    let gap = lost.gap.unwrap();
+    assert_eq!(
+        (lost.epoch.as_str(), gap.reason, gap.missed),
+        ("", GapReason::Expired, None),
+        "nobody knows what was in it"
+    );
     let mut client = world.follow(Start::After(Position { epoch: epoch.clone(), seq: 1 }));
     client.until_resumed().await;
     assert_eq!(client.gaps[0].reason, GapReason::Expired);

@@ -123,7 +123,11 @@ impl Client {
         match &event {
             Event::Attached { epoch, after, .. } => self.position = Position { epoch: epoch.clone(), seq: *after },
             Event::Gap(gap) => {
-                self.position = Position { epoch: gap.epoch.clone(), seq: gap.missed_to };
+                assert!(
+                    gap.missed.as_ref().is_none_or(|missed| !missed.is_empty() && *missed.end() == gap.after),
+                    "{gap:?}"
+                );
+                self.position = Position { epoch: gap.epoch.clone(), seq: gap.after };
                 self.gaps.push(gap.clone());
             }
             Event::Frame(frame) => {

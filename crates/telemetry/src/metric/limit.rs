@@ -22,7 +22,7 @@ impl Instruments {
 }
 
 /// Counts a decision: `admitted`, `admitted_degraded`, `unlimited`, `refused_minute`, `refused_day`, `refused_session`,
-/// `refused_agent`, `refused_tokens`, `refused_tasks`, `refused_local` (known without asking), `unavailable`.
+/// `refused_agent`, `refused_address`, `refused_tokens`, `refused_tasks`, `refused_visits`, `refused_local` (known without asking), `unavailable`.
 pub fn decided(tier: &'static str, outcome: &'static str) {
     with(|all| all.limit.decisions.add(1, &[KeyValue::new("tier", tier), KeyValue::new("outcome", outcome)]));
 }

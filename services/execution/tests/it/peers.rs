@@ -64,6 +64,7 @@ macro_rules! management {
 management! {
     create_tenant(CreateTenantRequest) -> CreateTenantResponse;
     get_tenant(GetTenantRequest) -> GetTenantResponse;
+    get_tenant_limits(GetTenantLimitsRequest) -> GetTenantLimitsResponse;
     update_tenant(UpdateTenantRequest) -> UpdateTenantResponse;
     create_api_key(CreateApiKeyRequest) -> CreateApiKeyResponse;
     revoke_api_key(RevokeApiKeyRequest) -> RevokeApiKeyResponse;

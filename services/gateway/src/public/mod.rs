@@ -9,7 +9,6 @@ mod visits;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use action::{ContextType, SessionId, TaskId, agent_run};
 use axum::Json;
@@ -97,9 +96,7 @@ pub(crate) async fn or_not_found(State(edge): State<Edge>, request: Request) -> 
         return not_found().into_response();
     };
     let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
-    if !address.is_some_and(|address| edge.visits.take(address)) {
-        let text = "too many addresses are looked up; come back a little later";
-        let failure = Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(Duration::from_secs(1));
+    if let Err(failure) = edge.visits.take(address, &place).await {
         return Refusal::from(failure).into_response();
     }
     let answered = match *request.method() {

@@ -26,6 +26,11 @@ impl Place {
         (!TenantId::is_reserved(&tenant) && plain(&tenant) && plain(slug))
             .then(|| Self { tenant, slug: slug.to_owned() })
     }
+    /// Returns the tenant that is named, in the one spelling of its name that visits are counted under: management tells
+    /// neither capitals from small letters nor `_` from `-`. None where no tenant can be named so.
+    pub(super) fn named(&self) -> Option<TenantId> {
+        self.tenant.to_ascii_lowercase().replace('_', "-").parse().ok()
+    }
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -60,6 +65,14 @@ mod tests {
         assert_eq!(place("/sales", "acme.nooble.example"), acme);
         assert_eq!(place("/sales", "ACME.Nooble.Example:8443"), acme);
         assert_eq!(place("/acme/sales", "other.nooble.example"), acme, "the path says more than the host");
+    }
+
+    #[test]
+    fn a_tenant_is_counted_under_one_name_however_it_is_spelled() {
+        let named = |tenant: &str| Place { tenant: tenant.to_owned(), slug: "sales".to_owned() }.named();
+        let acme = Some("acme-1".parse().expect("a tenant"));
+        assert_eq!([named("acme-1"), named("ACME_1"), named("Acme-1")], [acme.clone(), acme.clone(), acme]);
+        assert_eq!(named("ab"), None, "too short for a tenant");
     }
 
     #[test]

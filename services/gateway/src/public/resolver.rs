@@ -81,6 +81,7 @@ fn read(tenant: Record, agent: Agent) -> Result<Resolved, Failure> {
     Ok(Resolved { owner, tenant_name: tenant.name, agent })
 }
 
-fn unknown() -> Failure {
+/// What is said of whatever is not there, not active or not public.
+pub(super) fn unknown() -> Failure {
     Failure::new(&reason::CONTEXT_NOT_RESOLVED, "nothing public is at this address")
 }

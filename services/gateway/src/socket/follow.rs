@@ -257,7 +257,7 @@ impl Follower {
                 self.position = Some(position);
             }
             Event::Gap(gap) => {
-                let position = Position { epoch: gap.epoch.clone(), seq: gap.missed_to };
+                let position = Position { epoch: gap.epoch.clone(), seq: gap.after };
                 self.inlet.offer(Push::Gap(gap))?;
                 self.position = Some(position);
             }

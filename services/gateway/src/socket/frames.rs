@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     TypingIndicator,
     /// A task ended without an answer, or a client was not understood or is refused something.
     Error,
-    /// Frames are gone.
+    /// Frames are gone, or may be.
     Gap,
     /// Everything that was missed has been sent.
     Resumed,
@@ -180,15 +180,17 @@ impl Addressee {
         self.envelope(Kind::Pong, json!({ "message": "pong", "server_time": now() }))
     }
 
-    /// Tells that frames are gone for good.
+    /// Tells that frames are gone for good, or may be; those after its position follow.
     pub(crate) fn gap(&self, gap: &proto::orchestrator::v1::Gap) -> Envelope {
+        let known = |position: u64| (position > 0).then_some(position);
         let data = json!({
-            "missed_from": gap.missed_from,
-            "missed_to": gap.missed_to,
+            "missed_from": known(gap.missed_from),
+            "missed_to": known(gap.missed_to),
             "reason": gap.reason,
             "epoch": gap.epoch,
+            "seq": gap.after,
         });
-        Envelope { epoch: Some(gap.epoch.clone()), ..self.envelope(Kind::Gap, data) }
+        Envelope { epoch: Some(gap.epoch.clone()), seq: Some(gap.after), ..self.envelope(Kind::Gap, data) }
     }
 
     /// Tells that everything asked for by a resume was sent.

@@ -31,3 +31,4 @@ mod tasks;
 mod tickets;
 mod tls;
 mod tokens;
+mod visits;

@@ -5,6 +5,7 @@ mod authority;
 mod collections;
 mod config;
 mod keys;
+mod limits;
 mod public;
 mod restart;
 mod tenants;
@@ -16,6 +17,7 @@ use management::{Config, Grpc, Management};
 use proto::action::v1::Tier;
 use proto::management::v1 as wire;
 use proto::management::v1::management_service_server::ManagementService as _;
+use quota::Quota;
 use service_kit::{Caller, Scope, Scopes, Tenant};
 use tempfile::TempDir;
 use tonic::{Request, Response, Status};
@@ -76,9 +78,17 @@ impl Fixture {
     }
 }
 
+/// Opens a façade whose Redis is away, which few calls mind.
 async fn open(folder: &std::path::Path) -> Grpc {
+    open_counting(folder, "redis://127.0.0.1:1").await.0
+}
+
+/// Opens a façade with a Redis, and returns who counts there what tenants use.
+async fn open_counting(folder: &std::path::Path, redis: &str) -> (Grpc, Quota) {
     let management = Management::open(&Config::default(), folder, Arc::default()).await;
-    Grpc::new(management.expect("the folder can be written"))
+    let redis = broker::Redis::open(redis).expect("an address");
+    let quota = Quota::new(redis, Arc::default(), quota::Config::default());
+    (Grpc::new(management.expect("the folder can be written"), quota.clone()), quota)
 }
 
 async fn resolve(grpc: &Grpc, credential: &str) -> Result<wire::ResolveCredentialResponse, Failure> {

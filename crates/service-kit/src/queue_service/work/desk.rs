@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use action::Domain;
 use proto::queue::v1 as wire;
@@ -14,7 +14,8 @@ use tonic::Streaming;
 
 use super::seat::{Seat, Seated};
 use super::stream::{Answer, Pace, Stream};
-use crate::{Caller, Kit, Tasks};
+use crate::identity::Standing;
+use crate::{Kit, Tasks};
 
 /// The desks of all domains. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -67,19 +68,12 @@ impl Desks {
     }
 
     /// Serves a stream until it ends.
-    pub(super) fn serve(&self, caller: Caller, inbound: Streaming<wire::WorkRequest>, out: mpsc::Sender<Answer>) {
+    pub(super) fn serve(&self, standing: Standing, inbound: Streaming<wire::WorkRequest>, out: mpsc::Sender<Answer>) {
         let shared = &self.shared;
-        let pace = Pace {
-            silence: shared.silence,
-            grace: shared.grace,
-            // A credential that ends before the proof does takes the stream along.
-            proof: caller
-                .is_outside()
-                .then(|| caller.lasts(SystemTime::now()).unwrap_or(shared.proof).min(shared.proof)),
-            closing: shared.closing.clone(),
-        };
+        let pace =
+            Pace { silence: shared.silence, grace: shared.grace, proof: shared.proof, closing: shared.closing.clone() };
         let desks = self.clone();
-        let serving = async move { Stream::serve(&desks, &caller, inbound, out, pace).await };
+        let serving = async move { Stream::serve(&desks, standing, inbound, out, pace).await };
         shared.tasks.spawn(shared.running.track_future(serving));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use action::time::duration_to_proto;
 use fault::{Failure, reason};
-use futures::future::{BoxFuture, OptionFuture};
+use futures::future::{BoxFuture, FutureExt as _, OptionFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use proto::queue::v1 as wire;
 use queue::{Lent, OutsideVerdict as Verdict};
@@ -24,7 +24,7 @@ use self::lease::{Event, Held, settled, stop};
 use super::desk::Desks;
 use super::read;
 use super::seat::Seated;
-use crate::Caller;
+use crate::identity::Standing;
 
 /// Answers that a worker may leave unread before nothing more is read of it.
 const BACKLOG: usize = 4_096;
@@ -39,7 +39,7 @@ pub(super) struct Pace {
     /// Time for what is held when a stream is to go elsewhere.
     pub(super) grace: Duration,
     /// How long the stream lasts until its caller must prove itself again.
-    pub(super) proof: Option<Duration>,
+    pub(super) proof: Duration,
     /// The process shuts down.
     pub(super) closing: CancellationToken,
 }
@@ -74,7 +74,7 @@ enum End {
     Gone,
     /// The worker said nothing for too long.
     Silent(Duration),
-    /// The worker said something that it may not.
+    /// The worker said something that it may not, or may not say anything any more.
     Broken(Failure),
 }
 
@@ -91,8 +91,8 @@ pub(super) struct Stream {
     leases: u64,
     backlog: VecDeque<Answer>,
     heard: Instant,
-    /// When the proof is over.
-    proved: Option<Instant>,
+    /// Why the worker has to prove itself again, once it has to.
+    over: Option<BoxFuture<'static, Failure>>,
     /// When the grace is over, of a stream that is to go elsewhere.
     leave: Option<Instant>,
 }
@@ -101,7 +101,7 @@ impl Stream {
     /// Serves a worker from its first word to the last.
     pub(super) async fn serve(
         desks: &Desks,
-        caller: &Caller,
+        standing: Standing,
         mut inbound: Streaming<wire::WorkRequest>,
         out: mpsc::Sender<Answer>,
         pace: Pace,
@@ -112,7 +112,7 @@ impl Stream {
             () = out.closed() => return,
         };
         let opening = first.and_then(|first| match first {
-            Ok(Some(request)) => read::opening(caller, request).map_err(End::Broken),
+            Ok(Some(request)) => read::opening(standing.caller(), request).map_err(End::Broken),
             Ok(None) => Err(End::Closed),
             Err(_) => Err(End::Gone),
         });
@@ -127,7 +127,7 @@ impl Stream {
         let now = Instant::now();
         let mut stream = Self {
             inbound,
-            proved: pace.proof.map(|proof| now + proof),
+            over: Some(standing.over(pace.proof).boxed()),
             pace,
             seat: Some(seat),
             lent,
@@ -176,7 +176,15 @@ impl Stream {
                 Some(event) = self.lives.next() => self.tell(event),
                 () = sleep_until(silence) => return End::Silent(self.pace.silence),
                 () = self.pace.closing.cancelled(), if self.leave.is_none() => self.move_on(),
-                Some(()) = OptionFuture::from(self.proved.map(sleep_until)), if self.leave.is_none() => self.move_on(),
+                Some(failure) = OptionFuture::from(self.over.as_mut()) => {
+                    self.over = None;
+                    if !may_come_again(&failure) {
+                        return End::Broken(failure);
+                    }
+                    if self.leave.is_none() {
+                        self.move_on();
+                    }
+                }
                 Some(()) = OptionFuture::from(self.leave.map(sleep_until)) => return End::Moved,
             }
         }
@@ -324,6 +332,11 @@ impl End {
             Self::Broken(failure) => Some(failure.clone()),
         }
     }
+}
+
+/// Tells whether a worker that has to prove itself again may do so in time for what it holds.
+fn may_come_again(failure: &Failure) -> bool {
+    [&reason::DRAINING, &reason::CREDENTIAL_EXPIRED].contains(&failure.reason())
 }
 
 async fn last_word(out: &mpsc::Sender<Answer>, end: &End) {

@@ -57,7 +57,7 @@ impl Scene {
             pushed.push(match push {
                 Push::Attached(position) => format!("attached {}", position.seq),
                 Push::Frame(frame) => frame.seq.to_string(),
-                Push::Gap(gap) => format!("gap {}", gap.missed_to),
+                Push::Gap(gap) => format!("gap {}", gap.after),
                 Push::Resumed(resumed) => format!("resumed {}", resumed.to),
                 Push::Refused(refused) => format!("refused {}", refused.reason),
             });
@@ -144,7 +144,8 @@ fn a_frame_larger_than_the_mailbox_fits_into_an_empty_one() {
 fn a_gap_moves_the_position() {
     let (mut scene, _) = Scene::new(Some(Position { epoch: "e0".to_owned(), seq: 40 }), 8);
     scene.attached(3);
-    scene.tell(Event::Gap(Gap { missed_from: 1, missed_to: 3, reason: "epoch".to_owned(), epoch: "e1".to_owned() }));
+    let (reason, epoch) = ("epoch".to_owned(), "e1".to_owned());
+    scene.tell(Event::Gap(Gap { missed_from: 0, missed_to: 0, reason, epoch, after: 3 }));
     scene.frame(4);
     scene.tell(resumed(4));
     assert_eq!(scene.pushed(), ["attached 3", "gap 3", "4", "resumed 4"]);

@@ -129,8 +129,11 @@ fn frames_of_the_socket_look_as_the_golden_files_say() {
     let golden = |name: &str, frame: &dyn Fn() -> Envelope| golden::check(name, &frame());
     golden("connection_ack", &|| who.connection_ack("0192f0c1-0000-7000-8000-0000000000aa", &position));
     golden("pong", &|| who.pong());
-    let gap = Gap { missed_from: 3, missed_to: 5, reason: "trimmed".to_owned(), epoch: "e1".to_owned() };
+    let epoch = "e1".to_owned();
+    let gap = Gap { missed_from: 3, missed_to: 5, reason: "trimmed".to_owned(), epoch: epoch.clone(), after: 5 };
     golden("gap", &|| who.gap(&gap));
+    let unknown = Gap { missed_from: 0, missed_to: 0, reason: "epoch".to_owned(), epoch, after: 5 };
+    golden("gap_unknown", &|| who.gap(&unknown));
     let resumed = Resumed { from: 7, to: 9, epoch: "e1".to_owned() };
     golden("resumed", &|| who.resumed(&resumed));
     let error = ProtocolError::new("INVALID_JSON", "the frame is not valid JSON, at line 1 column 2");

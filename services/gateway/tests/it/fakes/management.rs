@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use super::not_needed;
 
 /// Knows one tenant per tier and `other-1`; a key is `nbl_<tenant>_key`. Each has the agent `agent-<tenant>` and the
-/// collection `coll-<tenant>`.
+/// collection `coll-<tenant>`; what anybody may talk to is `/<tenant>/open-agent`.
 #[derive(Clone, Default)]
 pub(crate) struct Management {
     pub(crate) revoked: Arc<Mutex<HashSet<String>>>,
@@ -92,6 +92,23 @@ impl ManagementService for Management {
         Ok(Response::new(wire::GetAgentResponse { agent: Some(agent) }))
     }
 
+    async fn resolve_public_agent(
+        &self,
+        request: Request<wire::ResolvePublicAgentRequest>,
+    ) -> Result<Response<wire::ResolvePublicAgentResponse>, Status> {
+        self.enter()?;
+        Caller::of(&request)?.inside()?;
+        let wire::ResolvePublicAgentRequest { tenant_slug, slug } = request.into_inner();
+        let Some(tier) = tier_of(&tenant_slug).filter(|_| slug == "open-agent") else {
+            return Err(Failure::new(&reason::CONTEXT_NOT_RESOLVED, "unknown").into());
+        };
+        let agent =
+            wire::Agent { agent_id: format!("agent-{tenant_slug}"), slug, is_active: true, ..Default::default() };
+        let tier = tier.to_proto().into();
+        let tenant = wire::Tenant { tenant_id: tenant_slug, tier, is_active: true, ..Default::default() };
+        Ok(Response::new(wire::ResolvePublicAgentResponse { tenant: Some(tenant), agent: Some(agent) }))
+    }
+
     async fn get_collection(
         &self,
         request: Request<wire::GetCollectionRequest>,
@@ -115,7 +132,7 @@ impl ManagementService for Management {
         list_api_keys: ListApiKeysRequest => ListApiKeysResponse;
         create_agent: CreateAgentRequest => CreateAgentResponse;
         update_agent: UpdateAgentRequest => UpdateAgentResponse;
-        resolve_public_agent: ResolvePublicAgentRequest => ResolvePublicAgentResponse;
+        get_tenant_limits: GetTenantLimitsRequest => GetTenantLimitsResponse;
         list_agents: ListAgentsRequest => ListAgentsResponse;
         delete_agent: DeleteAgentRequest => DeleteAgentResponse;
         create_collection: CreateCollectionRequest => CreateCollectionResponse;
