@@ -49,7 +49,7 @@ python_tools() {
   cp "$wanted" "$folder/requirements.txt"
 }
 
-python_# Debian's package would start a server of its own, so only the one program is taken out of it; that needs no root either.
+# Debian's package would start a server of its own, so only the one program is taken out of it; that needs no root either.
 promtool_from_deb() {
   local folder
   have apt-get || { say "promtool is missing: install Prometheus first"; exit 1; }
@@ -64,8 +64,7 @@ promtool_from_deb() {
   rm -rf "$folder"
 }
 
-test_tools() {
-  if ! have promtool; then promtool_from_deb; fi
+python_test_tools() {
   python_tools python examples/python-worker/requirements.txt
   python_tools python-client clients/python/requirements.txt
   python_tools contract deploy/contract-requirements.txt
@@ -84,6 +83,7 @@ typescript_client() {
 }
 
 test_tools() {
+  if ! have promtool; then promtool_from_deb; fi
   if ! have buf; then
     say "installing buf (protobuf lint, and the gRPC client of the tests) into .tools/npm"
     npm install --silent --no-fund --no-audit --prefix "$tools/npm" @bufbuild/buf@1.75.0 >/dev/null
