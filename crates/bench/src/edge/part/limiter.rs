@@ -1,6 +1,7 @@
 //! One of several processes that charge the same tenant at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::{TenantId, Tier};
 use anyhow::{Context as _, Result, bail};
@@ -29,7 +30,9 @@ impl Round {
         let mut tiers = Tiers::default();
         let limits = tiers.of_mut(Tier::Professional);
         (limits.per_minute, limits.per_day) = (Some(self.minute), Some(self.day));
-        Quota::new(redis.clone(), Arc::new(tiers), Config::default())
+        // Long enough for any machine: a process that gives Redis up decides by itself, which is not what is looked at.
+        let config = Config { timeout: Duration::from_secs(20), ..Config::default() };
+        Quota::new(redis.clone(), Arc::new(tiers), config)
     }
 
     fn tenant(&self) -> Result<TenantId> {
