@@ -51,6 +51,9 @@ impl Edge {
             write!(out, "{}", report.markdown)?;
         }
         let missed = report.missed();
+        if !report.ratios {
+            bail!("the machine was busy, so nothing was compared; try again on a quiet one, or use --force");
+        }
         if edge.check && !missed.is_empty() {
             bail!("missed: {}", missed.join("; "));
         }
@@ -86,11 +89,7 @@ impl Edge {
             (stage.say)(&format!("{}: {}", case.name, case.about));
             case.run(&mut stage).with_context(|| format!("case {}", case.name))?;
         }
-        let report = Report::new(&stage.results, &machine, rounds, self.quick, ratios);
-        if !ratios {
-            (stage.say)("the machine was busy, so nothing was compared; try again on a quiet one, or use --force");
-        }
-        Ok(report)
+        Ok(Report::new(&stage.results, &machine, rounds, self.quick, ratios))
     }
 }
 

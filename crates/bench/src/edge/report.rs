@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) markdown: String,
     /// What must be reached.
     pub(crate) rows: Vec<Row>,
+    /// Whether runs were compared with each other.
+    pub(crate) ratios: bool,
 }
 
 impl Report {
@@ -34,7 +36,7 @@ impl Report {
             "must_reach": rows.iter().map(Row::json).collect::<Vec<_>>(),
         });
         let markdown = render(results, machine, &rows, rounds, quick);
-        Self { json, markdown, rows }
+        Self { json, markdown, rows, ratios }
     }
 
     /// Returns what is measured and missed.
