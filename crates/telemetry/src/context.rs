@@ -2,14 +2,14 @@
 
 use std::time::SystemTime;
 
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::trace::{Span as _, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::start;
+use crate::{hex, start};
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";
@@ -45,6 +45,15 @@ impl From<SpanKind> for opentelemetry::trace::SpanKind {
 /// Returns `traceparent` and `tracestate` of the current span; both are empty when there is none.
 pub fn current() -> (String, String) {
     written(&Span::current().context())
+}
+
+/// Tells whether a span that begins now would be kept: not within a trace that is not sampled. Who makes many spans can spare
+/// itself those that nobody will see; the context that goes out is that of the span around them then, which says the same.
+pub fn is_recorded() -> bool {
+    let context = Span::current().context();
+    let around = context.span();
+    let around = around.span_context();
+    !around.is_valid() || around.is_sampled()
 }
 
 /// Makes a span the child of a remote one. It must not have been entered yet; a malformed parent changes nothing.
@@ -108,27 +117,28 @@ pub(crate) fn read(traceparent: &str, tracestate: &str) -> Option<Context> {
     valid.then_some(context)
 }
 
+/// Every request is given one, so it is written without the machinery of formatting.
 fn written(context: &Context) -> (String, String) {
-    let mut pair = Pair::default();
-    TraceContextPropagator::new().inject_context(context, &mut pair);
-    (pair.traceparent, pair.tracestate)
+    let span = context.span();
+    let known = span.span_context();
+    if !known.is_valid() {
+        return (String::new(), String::new());
+    }
+    let mut traceparent = String::with_capacity(55);
+    traceparent.push_str("00-");
+    hex::push(&mut traceparent, &known.trace_id().to_bytes());
+    traceparent.push('-');
+    hex::push(&mut traceparent, &known.span_id().to_bytes());
+    traceparent.push('-');
+    // Flags of later versions are not passed on.
+    hex::push(&mut traceparent, &[known.trace_flags().to_u8() & 1]);
+    (traceparent, known.trace_state().header())
 }
 
 /// The two texts of the W3C trace context, as the carrier that OpenTelemetry wants.
-#[derive(Default)]
 struct Pair {
     traceparent: String,
     tracestate: String,
-}
-
-impl Injector for Pair {
-    fn set(&mut self, key: &str, value: String) {
-        match key {
-            TRACEPARENT => self.traceparent = value,
-            TRACESTATE => self.tracestate = value,
-            _ => {}
-        }
-    }
 }
 
 impl Extractor for Pair {

@@ -17,7 +17,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     use tracing_subscriber::filter::FilterExt as _;
-    Ok(events(directives)?.or(FilterFn::new(is_traced_span as fn(&Metadata<'_>) -> bool)))
+    Ok(events::<S>(directives)?.or(FilterFn::new(is_traced_span as fn(&Metadata<'_>) -> bool)))
 }
 
 /// Lets spans and events from `info` up through, whatever the logs show.
@@ -26,17 +26,33 @@ pub(crate) fn traces() -> Targets {
     Targets::new().with_default(Level::INFO).with_targets(quiet)
 }
 
+type Events<S> = Box<dyn Filter<S> + Send + Sync>;
+
 /// Later directives win over earlier ones for the same target, so naming a transport makes it speak again.
-pub(crate) fn events(directives: &str) -> Result<EnvFilter, Error> {
+fn events<S>(directives: &str) -> Result<Events<S>, Error>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let chosen = if directives.trim().is_empty() { "info" } else { directives.trim() };
     // The parser takes any other word for the name of a module, so that a misspelt level would silence everything.
-    let is_level = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
-    if !chosen.split(',').all(is_level) {
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    let makes_sense = |part: &str| match part.rsplit_once('=') {
+        _ if part.contains('[') => true,
+        Some((target, level)) => !target.trim().is_empty() && !level.trim().is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    if !chosen.split(',').all(makes_sense) {
         return Err(Error::LogLevel(chosen.to_owned()));
     }
     let all: Vec<String> = NOISY.iter().map(|target| format!("{target}=warn")).collect();
-    let parsed = EnvFilter::builder().parse(format!("{},{chosen}", all.join(",")));
-    parsed.map_err(|_| Error::LogLevel(chosen.to_owned()))
+    let (all, refused) = (format!("{},{chosen}", all.join(",")), || Error::LogLevel(chosen.to_owned()));
+    // What names spans or fields is looked at whenever a span is entered; few need that, and nobody else pays for it.
+    if chosen.contains('[') {
+        let parsed = EnvFilter::builder().parse(all);
+        return parsed.map(|events| Box::new(events) as Events<S>).map_err(|_| refused());
+    }
+    let parsed = all.parse::<Targets>();
+    parsed.map(|events| Box::new(events) as Events<S>).map_err(|_| refused())
 }
 
 fn is_traced_span(metadata: &Metadata<'_>) -> bool {

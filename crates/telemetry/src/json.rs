@@ -18,6 +18,8 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::hex;
+
 /// Writes events. It must sit outside the OpenTelemetry layer, which knows the ids.
 pub(crate) struct JsonLines<W> {
     writer: W,
@@ -70,8 +72,8 @@ where
         event.record(&mut line);
         if let Some(span) = context.event_span(event) {
             if let Some((trace, id)) = self.ids(&span.id()) {
-                line.set("trace_id", format_args!("{trace}"));
-                line.set("span_id", format_args!("{id}"));
+                line.set("trace_id", digits(&trace.to_bytes()));
+                line.set("span_id", digits(&id.to_bytes()));
             }
             line.set("span", span.name());
             // From the inside out: what stands nearer to the event wins.
@@ -84,6 +86,12 @@ where
         // A log that cannot be written cannot be reported either.
         let _ = self.writer.make_writer_for(event.metadata()).write_all(&line.render());
     }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    hex::push(&mut text, bytes);
+    text
 }
 
 fn now() -> String {

@@ -16,13 +16,14 @@
 mod config;
 mod context;
 mod filter;
+mod hex;
 mod json;
 pub mod metric;
 pub mod propagate;
 mod start;
 
 pub use config::{Config, Error, LogFormat};
-pub use context::{SpanKind, add_link, current, mark_failed, record_past, set_parent, trace_id};
+pub use context::{SpanKind, add_link, current, is_recorded, mark_failed, record_past, set_parent, trace_id};
 pub use start::{Guard, init};
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ pub trait Carrier {
 
 impl Carrier for HeaderMap {
     fn put(&mut self, name: &'static str, value: &str) {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            // It never comes again, so HTTP/2 need not remember it, in the place of what does.
+            value.set_sensitive(true);
             self.insert(HeaderName::from_static(name), value);
         }
     }

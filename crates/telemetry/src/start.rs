@@ -64,6 +64,8 @@ pub fn init(config: Config) -> Result<Guard, Error> {
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
+        // Whoever wants the context asks the span for it, so nothing is put in its place whenever a future is polled.
+        .with_context_activation(false)
         .with_filter(filter::traces());
     let subscriber = Registry::default().with(spans).with(lines(config.log_format).with_filter(logs));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyStarted)?;

@@ -99,6 +99,26 @@ fn a_warning_has_the_fields_of_its_span_even_if_only_warnings_are_logged() {
 #[test]
 fn directives_that_make_no_sense_are_refused() {
     for wrong in ["loud", "queue=loud", "info,,=,"] {
-        assert!(matches!(filter::events(wrong), Err(Error::LogLevel(_))), "{wrong}");
+        assert!(matches!(filter::logs::<Registry>(wrong), Err(Error::LogLevel(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn what_begins_within_a_trace_is_recorded_as_the_trace_is_and_its_context_goes_on_whole() {
+    let known = "0af7651916cd43dd8448eb211c80319c";
+    for (flags, is_recorded) in [("01", true), ("00", false)] {
+        let parent = format!("00-{known}-b7ad6b7169203331-{flags}");
+        let _lines = logged("info", || {
+            assert!(crate::is_recorded(), "a span without any around it decides for itself");
+            let span = tracing::info_span!("request");
+            crate::set_parent(&span, &parent, "vendor=1");
+            let _entered = span.enter();
+            assert_eq!(crate::is_recorded(), is_recorded, "{parent}");
+            let (traceparent, tracestate) = crate::current();
+            let parts: Vec<_> = traceparent.split('-').collect();
+            assert_eq!((parts[0], parts[1], parts[3]), ("00", known, flags), "{traceparent}");
+            assert!(parts[2].len() == 16 && parts[2] != "b7ad6b7169203331", "its own span: {traceparent}");
+            assert_eq!(tracestate, "vendor=1");
+        });
     }
 }
