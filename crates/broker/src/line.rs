@@ -102,7 +102,8 @@ impl Line {
         {
             return Err(error.clone());
         }
-        match self.place.dial(Some(RESPONSE_TIMEOUT)).await {
+        // Rare, and large: no command on a line that stands carries it along.
+        match Box::pin(self.place.dial(Some(RESPONSE_TIMEOUT))).await {
             Ok(connection) => {
                 let fresh = Generation { number: next_number(), connection };
                 *shared = Shared { current: Some(fresh.clone()), failed: None };

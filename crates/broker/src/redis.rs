@@ -83,7 +83,8 @@ impl Redis {
         match (answer, keys.first()) {
             // In a cluster every server is given the library on its own, so the connection has to lead to the right one.
             (Err(error), Some(key)) if error::is_unknown_function(&error) => {
-                let running = async { self.blocking(key).await?.run(script, keys, arguments).await };
+                // Rare, and large: no call that goes well carries it along.
+                let running = Box::pin(async { self.blocking(key).await?.run(script, keys, arguments).await });
                 // Such a connection waits as long as it takes, which is not meant here.
                 let answer = tokio::time::timeout(RESPONSE_TIMEOUT, running).await;
                 answer.unwrap_or_else(|_| Err(error::away("the server does not answer").into()))

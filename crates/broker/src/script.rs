@@ -142,7 +142,9 @@ impl Script {
         arguments: &[Vec<u8>],
     ) -> RedisResult<T> {
         match self.call(keys, arguments).query_async(connection).await {
-            Err(error) if error::is_unknown_script(&error) => self.whole(keys, arguments).query_async(connection).await,
+            Err(error) if error::is_unknown_script(&error) => {
+                Box::pin(self.whole(keys, arguments).query_async(connection)).await
+            }
             answer => answer,
         }
     }

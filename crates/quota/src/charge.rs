@@ -106,10 +106,10 @@ impl Planned {
     pub(crate) fn suffix(&self) -> String {
         let unit = unit_word(self.unit);
         match &self.scope {
-            Scope::Tenant if self.counts_tokens() => format!("tokens:{unit}"),
+            Scope::Tenant if self.counts_tokens() => ["tokens:", unit].concat(),
             Scope::Tenant => unit.to_owned(),
-            Scope::Session(session) => format!("session:{session}:{unit}"),
-            Scope::Agent(agent) => format!("agent:{agent}:{unit}"),
+            Scope::Session(session) => ["session:", session.as_str(), ":", unit].concat(),
+            Scope::Agent(agent) => ["agent:", agent.as_str(), ":", unit].concat(),
             Scope::Address(address) => format!("address:{address}:{unit}"),
             Scope::Visitor(address) => format!("visits:{address}:{unit}"),
         }

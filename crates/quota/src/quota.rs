@@ -148,7 +148,7 @@ impl Quota {
             let is_much = self.mind.meter.count(&charge.tenant, charge.tier, charge.kind.field());
             // Where somebody writes already, nobody has to wait for it.
             if let Some(turn) = is_much.then(|| self.mind.meter.turn_now()).flatten() {
-                self.write(turn).await;
+                Box::pin(self.write(turn)).await;
             }
             return Ok(Admitted { windows: Vec::new(), receipt: Receipt { charge, plan, charged: Charged::Metered } });
         }
@@ -168,8 +168,7 @@ impl Quota {
             return Ok(Vec::new());
         }
         let now = self.clock.ms();
-        let asked = self.store.look(tenant, &plan, self.clock.for_scripts());
-        let answer = self.in_time(asked).await?;
+        let answer = self.in_time(|| self.store.look(tenant, &plan, self.clock.for_scripts())).await?;
         let windows = windows(&plan, answer.tasks, &answer.windows);
         self.mind.refusals.see(tenant, tier, &windows, now);
         Ok(windows)
@@ -181,15 +180,13 @@ impl Quota {
         if plan.is_unlimited() {
             return Ok(Vec::new());
         }
-        let asked = self.store.look(&charge.tenant, &plan, self.clock.for_scripts());
-        let answer = self.in_time(asked).await?;
+        let answer = self.in_time(|| self.store.look(&charge.tenant, &plan, self.clock.for_scripts())).await?;
         Ok(windows(&plan, answer.tasks, &answer.windows))
     }
 
     /// Returns what a tenant did on a day, `YYYY-MM-DD` in UTC, or today.
     pub async fn usage(&self, tenant: &TenantId, date: Option<&str>) -> Result<Usage, Error> {
-        let asked = self.store.usage(tenant, date, self.clock.for_scripts());
-        self.in_time(asked).await
+        self.in_time(|| self.store.usage(tenant, date, self.clock.for_scripts())).await
     }
 
     /// Refuses a tenant whose limits are used up, and charges nothing: to be asked before much is taken in.
@@ -241,7 +238,8 @@ impl Quota {
         let meter = &self.mind.meter;
         for of in meter.due() {
             let Some(batch) = meter.next(&of) else { continue };
-            match self.in_time(self.store.meter(&of, &batch, meter.process, self.clock.for_scripts())).await {
+            let asking = || self.store.meter(&of, &batch, meter.process, self.clock.for_scripts());
+            match self.in_time(asking).await {
                 Ok(()) => meter.written(&of),
                 Err(error) => tracing::debug!(%error, "usage is written later"),
             }
@@ -250,12 +248,12 @@ impl Quota {
 
     async fn decide(&self, charge: Charge, plan: Plan) -> Result<Admitted, Error> {
         let asked = self.clock.ms();
-        let answer =
-            match self.in_time(self.store.admit(&charge, &plan, self.config.lease, self.clock.for_scripts())).await {
-                Ok(answer) => answer,
-                Err(error @ Error::Malformed(_)) => return Err(error),
-                Err(error) => return self.do_without(charge, plan, error),
-            };
+        let asking = || self.store.admit(&charge, &plan, self.config.lease, self.clock.for_scripts());
+        let answer = match self.in_time(asking).await {
+            Ok(answer) => answer,
+            Err(error @ Error::Malformed(_)) => return Err(error),
+            Err(error) => return self.do_without(charge, plan, error),
+        };
         let windows = windows(&plan, answer.tasks, &answer.windows);
         if answer.verdict == Verdict::Refused {
             return Err(self.refuse(&charge.tenant, &plan, windows, asked));
@@ -298,11 +296,16 @@ impl Quota {
     }
 
     /// Asks Redis within the time for it, and not at all for a while after it did not answer.
-    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    ///
+    /// It takes what makes the question: a future that is handed over is copied, and takes its room twice.
+    async fn in_time<T, F>(&self, ask: impl FnOnce() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
         if !self.mind.breaker.allows(self.clock.ms(), self.config.pause) {
             return Err(Error::Away);
         }
-        let answer = tokio::time::timeout(self.config.timeout, asking).await.unwrap_or(Err(Error::Away));
+        let answer = tokio::time::timeout(self.config.timeout, ask()).await.unwrap_or(Err(Error::Away));
         let answered = !matches!(&answer, Err(Error::Away | Error::Broker(_)));
         if self.mind.breaker.note(answered, self.clock.ms(), self.config.pause) {
             limit::degraded(!answered);

@@ -1,5 +1,6 @@
 //! Refusals that this process knows of: while a window is used up, nobody has to be asked.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use action::{TenantId, Tier};
@@ -33,13 +34,23 @@ struct Refused {
 #[derive(Clone)]
 pub(crate) struct Refusals {
     refused: Cache<Key, Refused>,
-    seen: Cache<(TenantId, Tier), (u64, Vec<Window>)>,
+    /// Until when a tenant may have any of them. Most have none, and cost one look.
+    over: Cache<TenantId, u64>,
+    seen: Cache<TenantId, Arc<Mutex<Seen>>>,
+}
+
+/// How a tenant's windows stood when they were asked for. Written in place: it changes with every request.
+struct Seen {
+    tier: Tier,
+    at: u64,
+    windows: Vec<Window>,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         Self {
             refused: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
+            over: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
             seen: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
         }
     }
@@ -48,6 +59,7 @@ impl Default for Refusals {
 impl Refusals {
     /// Returns the refusal of a request that would be refused again.
     pub(crate) fn find(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Option<Error> {
+        self.over.get(tenant).filter(|until| now < *until)?;
         let known = plan.windows.iter().filter(|window| !window.counts_tokens()).filter_map(|window| {
             let refused = self.refused.get(&key(tenant, window))?;
             // A limit that was changed decides anew.
@@ -70,8 +82,15 @@ impl Refusals {
                 let of_all = |window: &&Window| planned.scope != Scope::Tenant || is_of_tenant(window);
                 let windows = exceeded.windows.iter().filter(of_all).cloned().collect();
                 self.refused.insert(key(tenant, planned), Refused { limit, at: asked, until, ends, windows });
+                self.put_off(tenant, until);
             }
         }
+    }
+
+    /// Notes that a tenant may be refused until then at least.
+    fn put_off(&self, tenant: &TenantId, until: u64) {
+        let entry = self.over.entry_by_ref(tenant);
+        let _latest = entry.and_upsert_with(|before| before.map_or(until, |before| until.max(before.into_value())));
     }
 
     /// Forgets what is known of a tenant and this request, which was not charged after all.
@@ -79,20 +98,25 @@ impl Refusals {
         for planned in &plan.windows {
             self.refused.invalidate(&key(&charge.tenant, planned));
         }
-        self.seen.invalidate(&(charge.tenant.clone(), charge.tier));
+        self.seen.invalidate(&charge.tenant);
     }
 
     /// Remembers how a tenant's windows stand.
     pub(crate) fn see(&self, tenant: &TenantId, tier: Tier, windows: &[Window], asked: u64) {
-        let of_tenant = windows.iter().filter(|window| is_of_tenant(window)).cloned().collect();
-        self.seen.insert((tenant.clone(), tier), (asked, of_tenant));
+        let windows = windows.iter().filter(|window| is_of_tenant(window)).cloned().collect();
+        let seen = Seen { tier, at: asked, windows };
+        match self.seen.get(tenant) {
+            Some(before) => *before.lock().unwrap_or_else(PoisonError::into_inner) = seen,
+            None => self.seen.insert(tenant.clone(), Arc::new(Mutex::new(seen))),
+        }
     }
 
     /// Returns how a tenant's windows stand, if that was asked a moment ago.
     pub(crate) fn seen(&self, tenant: &TenantId, tier: Tier, now: u64) -> Option<Vec<Window>> {
-        let (at, windows) = self.seen.get(&(tenant.clone(), tier))?;
-        let age = now.checked_sub(at).filter(|age| *age < FRESH_MS)?;
-        windows.iter().map(|window| window.later(Duration::from_millis(age))).collect()
+        let seen = self.seen.get(tenant)?;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.checked_sub(seen.at).filter(|age| *age < FRESH_MS && seen.tier == tier)?;
+        seen.windows.iter().map(|window| window.later(Duration::from_millis(age))).collect()
     }
 }
 

@@ -64,6 +64,28 @@ pub(crate) struct Answer {
     pub(crate) windows: Vec<(u64, u64)>,
 }
 
+impl Answer {
+    /// Reads `verdict now today tasks` and two numbers for each window, in one line: a text is read several times faster than a
+    /// list of as many numbers.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let verdict = match words.next()? {
+            "0" => Verdict::Refused,
+            "1" => Verdict::Charged,
+            "2" => Verdict::Known,
+            _ => return None,
+        };
+        let now = words.next()?.parse().ok()?;
+        let today = words.next()?.to_owned();
+        let tasks = words.next()?.parse().ok()?;
+        let mut windows = Vec::with_capacity(8);
+        while let Some(used) = words.next() {
+            windows.push((used.parse().ok()?, words.next()?.parse().ok()?));
+        }
+        Some(Self { verdict, now, today, tasks, windows })
+    }
+}
+
 impl Store {
     pub(crate) fn new(redis: broker::Redis) -> Self {
         let scripts = Scripts {
@@ -117,18 +139,9 @@ impl Store {
         for window in &plan.windows {
             arguments.extend([window.unit.to_string(), window.limit.to_string(), window.amount.to_string()]);
         }
-        let (admitted, now, today, tasks, standing): (i64, u64, String, u64, Vec<u64>) =
-            self.run(&self.scripts.admit, &keys, arguments).await?;
-        if standing.len() != plan.windows.len() * 2 {
-            return Err(Error::Malformed("the windows that were asked for are not those that were answered"));
-        }
-        let windows = standing.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-        let verdict = match admitted {
-            0 => Verdict::Refused,
-            1 => Verdict::Charged,
-            _ => Verdict::Known,
-        };
-        Ok(Answer { verdict, now, today, tasks, windows })
+        let answer: String = self.run(&self.scripts.admit, &keys, arguments).await?;
+        let answer = Answer::read(&answer).filter(|answer| answer.windows.len() == plan.windows.len());
+        answer.ok_or(Error::Malformed("what was answered about the windows is not what was asked"))
     }
 
     /// Counts admitted requests for their tier where the script could not, because the key lies in another slot.
@@ -248,16 +261,16 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn rates(&self, suffix: &str) -> String {
-        self.of("rate_limit", &format!(":{suffix}"))
+        self.of("rate_limit", [":", suffix])
     }
 
     fn usage(&self) -> String {
-        self.of("usage", "")
+        self.of("usage", ["", ""])
     }
 
-    fn of(&self, family: &str, suffix: &str) -> String {
-        let tenant = self.tenant;
-        if self.braces { format!("{family}:{{{tenant}}}{suffix}") } else { format!("{family}:{tenant}{suffix}") }
+    fn of(&self, family: &str, [colon, suffix]: [&str; 2]) -> String {
+        let [open, close] = if self.braces { ["{", "}"] } else { ["", ""] };
+        [family, ":", open, self.tenant.as_str(), close, colon, suffix].concat()
     }
 }
 

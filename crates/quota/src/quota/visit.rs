@@ -37,7 +37,7 @@ impl Quota {
     /// Decides, and says what it is called when it is admitted.
     async fn decide_visit(&self, of: (&TenantId, &Scope), plan: &Plan) -> (Result<(), Error>, &'static str) {
         let asked = self.clock.ms();
-        match self.in_time(self.store.visit(of.0, plan, self.clock.for_scripts())).await {
+        match self.in_time(|| self.store.visit(of.0, plan, self.clock.for_scripts())).await {
             Ok(answer) if answer.verdict == Verdict::Refused => {
                 let windows = windows(plan, answer.tasks, &answer.windows);
                 (Err(self.refuse(of.0, plan, windows, asked)), "admitted")

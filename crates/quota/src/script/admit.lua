@@ -87,9 +87,9 @@ if admitted == 1 and charge then
   end
 end
 
-local standing = {}
+local standing = { admitted, string.format('%.0f', now), today, string.format('%.0f', tasks) }
 for _, window in ipairs(windows) do
-  standing[#standing + 1] = window.used
-  standing[#standing + 1] = left(window.unit, now)
+  standing[#standing + 1] = string.format('%.0f', window.used)
+  standing[#standing + 1] = string.format('%.0f', left(window.unit, now))
 end
-return { admitted, now, today, tasks, standing }
+return table.concat(standing, ' ')
