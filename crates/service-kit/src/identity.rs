@@ -9,6 +9,7 @@ mod layer;
 mod memory;
 mod renewal;
 mod scope;
+mod signed;
 mod signer;
 
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub(crate) use layer::IdentityLayer;
 pub(crate) use renewal::PROOF;
 pub use renewal::{Standing, while_proved};
 pub use scope::{Scope, Scopes};
+pub(crate) use signed::Signed;
 pub use signer::{HEADER, Signer};

@@ -48,4 +48,4 @@ pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
 pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Reach, Resolve};
 pub use service::Service;
-pub use tasks::{Tasks, spawn};
+pub use tasks::{SeenThrough, Tasks, spawn};

@@ -33,6 +33,7 @@ use pool::{Away, Pool};
 use resolve::Dns;
 pub use resolve::Resolve;
 
+use crate::identity::Signed;
 use crate::tls::MeshTls;
 use crate::{Identity, Signer};
 
@@ -73,7 +74,7 @@ impl Default for Reach {
 #[derive(Debug)]
 struct Shared {
     service: String,
-    signer: Signer,
+    signed: Arc<Signed>,
     orchestrator: Pool,
     execution: Pool,
     management: Pool,
@@ -103,7 +104,7 @@ impl Peers {
         let pool = |uri: &Uri| Pool::new(std::slice::from_ref(uri), reach.clone());
         let shared = Shared {
             service: service.to_owned(),
-            signer,
+            signed: Arc::new(Signed::new(signer)),
             orchestrator: Pool::new(&config.orchestrator, reach.clone()),
             execution: pool(&config.execution),
             management: pool(&config.management),
@@ -178,7 +179,7 @@ impl Peers {
 
     fn routed(&self, route: Route, identity: impl Into<Identity>) -> Peer {
         let caller = identity.into().called_by(&self.shared.service);
-        Peer::new(route, caller, self.shared.signer.clone())
+        Peer::new(route, caller, Arc::clone(&self.shared.signed))
     }
 
     fn pool_of(&self, domain: Domain) -> &Pool {

@@ -1,5 +1,7 @@
 //! Tasks that somebody waits for.
 
+mod see_through;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
+
+pub use see_through::SeenThrough;
 
 /// The background tasks of a process part. Cloning is cheap. The host waits for them at the end of its drain.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,16 @@ impl Tasks {
         let future = self.tracker.track_future(future);
         #[expect(clippy::disallowed_methods, reason = "the tracker waits for it")]
         tokio::spawn(future)
+    }
+
+    /// Runs a future where it is awaited, to its end: when whoever awaits it goes away, the rest runs in the background. This
+    /// costs no task as long as they stay.
+    pub fn see_through<F>(&self, future: F) -> SeenThrough<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        SeenThrough::new(Box::pin(future), self.clone())
     }
 
     /// Returns the token that is cancelled when background tasks shall come to their end.

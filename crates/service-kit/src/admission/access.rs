@@ -106,6 +106,11 @@ impl<T: Thing> Access<T> {
             }
             self.fresh.invalidate(key).await;
         }
+        // Asking takes much room, which those need not carry along who find an answer.
+        Box::pin(self.asked_after_changes(identity, key)).await
+    }
+
+    async fn asked_after_changes(&self, identity: &Identity, key: &Key) -> Result<Answer<T>, Failure> {
         for _ in 1..ROUNDS {
             let answer = self.asked(identity, key).await?;
             // What was asked for before a change is no answer to who comes after it.

@@ -9,7 +9,7 @@ use fault::{Failure, Fault as _, reason};
 use super::{Scope, Scopes};
 
 /// A tenant as its record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenant {
     /// Identifies it.
     pub id: TenantId,
@@ -20,7 +20,7 @@ pub struct Tenant {
 }
 
 /// Who calls, proved. Found in the extensions of every request that got past the identity layer with a proof.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// Tenant for whom the call is made; none for an operator or for a service on its own behalf.
     pub tenant: Option<Tenant>,

@@ -69,21 +69,22 @@ impl Resolver {
     /// Returns whom a credential belongs to. Fails with `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED`, `TIER_MISMATCH` for a
     /// token that says something else than its tenant's record, or, when it cannot be checked, `UNAVAILABLE`.
     pub async fn resolve(&self, credential: &str) -> Result<Caller, Failure> {
-        let resolved = self.resolve_uncounted(credential).await;
+        let is_token = jwt::is_token(credential);
+        let resolved = self.resolve_uncounted(credential, is_token).await;
         let outcome = match &resolved {
             Ok(_) => "accepted",
             Err(failure) if failure.is_transient() => "unavailable",
             Err(failure) if failure.reason() == &reason::CREDENTIAL_EXPIRED => "expired",
             Err(_) => "refused",
         };
-        let kind = if jwt::is_token(credential) { "token" } else { "key" };
+        let kind = if is_token { "token" } else { "key" };
         telemetry::metric::identity::presented(kind, outcome);
         resolved
     }
 
     /// Like [`Resolver::resolve`], for a credential that was presented before and is not presented again.
     pub(super) async fn resolve_again(&self, credential: &str) -> Result<Caller, Failure> {
-        self.resolve_uncounted(credential).await
+        self.resolve_uncounted(credential, jwt::is_token(credential)).await
     }
 
     /// Returns what tells when what is remembered may be wrong.
@@ -91,13 +92,12 @@ impl Resolver {
         &self.changes
     }
 
-    async fn resolve_uncounted(&self, credential: &str) -> Result<Caller, Failure> {
+    async fn resolve_uncounted(&self, credential: &str, is_token: bool) -> Result<Caller, Failure> {
         if credential.is_empty() || credential.len() > LONGEST {
             return Err(refused());
         }
-        if jwt::is_token(credential) {
-            // Fetching an issuer's keys takes much room, which other callers need not carry along.
-            return Box::pin(self.token(credential)).await;
+        if is_token {
+            return self.token(credential).await;
         }
         let key: [u8; 32] = Sha256::digest(credential.as_bytes()).into();
         let stamp = || self.changes.stamp_of_keys();

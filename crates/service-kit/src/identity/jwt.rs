@@ -109,7 +109,8 @@ impl Tokens {
     async fn key(&self, kid: Option<&str>) -> Result<Arc<Key>, Error> {
         match (&self.0.jwks, &self.0.secret) {
             (Some(_), Some(secret)) if kid.is_none() => Ok(Arc::clone(secret)),
-            (Some(jwks), _) => jwks.key(kid).await,
+            // Fetching keys takes much room, which other tokens need not carry along.
+            (Some(jwks), _) => Box::pin(jwks.key(kid)).await,
             (None, secret) => secret.clone().ok_or(Error::NotConfigured),
         }
     }

@@ -60,6 +60,19 @@ where
     where
         F: Future<Output = Result<Answer<T>, Failure>>,
     {
+        if let Some(dated) = self.answers.get(&key).await
+            && self.holds(&dated, stamp())
+        {
+            return Ok(dated.answer);
+        }
+        // Asking takes much room, which those need not carry along who find an answer.
+        Box::pin(self.asked(key, stamp, ask)).await
+    }
+
+    async fn asked<F>(&self, key: K, stamp: impl Fn() -> u64, ask: impl Fn() -> F) -> Result<Answer<T>, Failure>
+    where
+        F: Future<Output = Result<Answer<T>, Failure>>,
+    {
         for round in 0..ROUNDS {
             let asking = async {
                 let stamp = stamp();

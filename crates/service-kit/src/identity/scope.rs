@@ -43,7 +43,7 @@ impl fmt::Display for Scope {
 }
 
 /// The permissions of a caller.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {

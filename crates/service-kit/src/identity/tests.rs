@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fault::reason;
 use http::HeaderMap;
 
-use super::{Caller, Identity, Scope, Scopes, Signer, Tenant, key_file, presented};
+use super::{Caller, Identity, Scope, Scopes, Signed, Signer, Tenant, key_file, presented};
 use crate::config::Secret;
 
 fn signer() -> Signer {
@@ -174,4 +174,16 @@ fn a_key_file_is_made_once_for_its_owner_only() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::write(&path, "\n").unwrap();
     assert!(key_file(&path).is_err(), "an empty key would sign for everyone");
+}
+
+#[test]
+fn callers_are_signed_one_by_one_and_not_anew_for_every_call() {
+    let signed = Signed::new(signer());
+    let another = Caller { admitted: false, ..caller() };
+    let (first, second) = (signed.header(&caller()), signed.header(&another));
+    assert_eq!(signed.header(&caller()), first);
+    assert_ne!(first, second);
+    for (header, caller) in [(first, caller()), (second, another)] {
+        assert_eq!(signer().verify(header.to_str().unwrap()).unwrap(), caller);
+    }
 }

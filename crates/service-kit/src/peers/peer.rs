@@ -1,39 +1,37 @@
 //! One call to another service: identity, trace and deadline are added, failures get a reason.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use fault::{Failure, reason};
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::Route;
 use super::pool::Away;
 use crate::deadline;
 use crate::host::code_name;
-use crate::identity::{Caller, HEADER, Signer};
+use crate::identity::{Caller, HEADER, Signed};
 
 /// Time for a call that names none.
 const DEFAULT: Duration = Duration::from_secs(5);
-
-/// How long an identity is in force: one hop.
-const IN_FORCE: Duration = Duration::from_secs(30);
 
 /// The transport of the clients of [`Peers`](crate::Peers).
 #[derive(Clone, Debug)]
 pub struct Peer {
     route: Route,
     caller: Caller,
-    signer: Signer,
+    signed: Arc<Signed>,
 }
 
 impl Peer {
-    pub(super) fn new(route: Route, caller: Caller, signer: Signer) -> Self {
-        Self { route, caller, signer }
+    pub(super) fn new(route: Route, caller: Caller, signed: Arc<Signed>) -> Self {
+        Self { route, caller, signed }
     }
 
     /// Adds what every call carries and returns its deadline.
@@ -44,9 +42,7 @@ impl Peer {
         if let Some(limit) = limit {
             headers.insert(deadline::GRPC_TIMEOUT, deadline::header(limit));
         }
-        let identity = self.signer.sign(&self.caller, IN_FORCE);
-        let identity = HeaderValue::try_from(identity).expect("base64 is visible ASCII");
-        headers.insert(HEADER, identity);
+        headers.insert(HEADER, self.signed.header(&self.caller));
         telemetry::propagate::inject(headers);
         limit
     }
@@ -64,14 +60,7 @@ impl Service<Request<Body>> for Peer {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let method = request.uri().path().trim_start_matches('/').to_owned();
-        let span = tracing::info_span!(
-            "rpc",
-            otel.name = method,
-            otel.kind = "client",
-            rpc.system.name = "grpc",
-            rpc.method = method,
-            rpc.response.status_code = tracing::field::Empty,
-        );
+        let span = span(&method);
         let limit = span.in_scope(|| self.dress(&mut request));
         let begun = Instant::now();
         let end = limit.map(|limit| tokio::time::Instant::now() + limit);
@@ -99,6 +88,21 @@ impl Service<Request<Body>> for Peer {
             .instrument(span),
         )
     }
+}
+
+/// Makes the span of a call; none in a trace that nobody will see.
+fn span(method: &str) -> Span {
+    if !telemetry::is_recorded() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        "rpc",
+        otel.name = method,
+        otel.kind = "client",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = tracing::field::Empty,
+    )
 }
 
 fn code_of(answer: Result<&Response<Body>, &Status>) -> tonic::Code {

@@ -147,17 +147,27 @@ impl Shared {
         self.tasks.spawn_apart(running);
     }
 
-    /// Waits until a process takes a call.
+    /// Returns a process that takes a call, and waits for one if it must.
     async fn choose(&self, only: Option<&Arc<Endpoint>>) -> Result<(Arc<Endpoint>, Sender), Away> {
+        match self.look(only) {
+            Choice::Taken(endpoint, sender) => Ok((endpoint, sender)),
+            Choice::Wait | Choice::Nobody => Box::pin(self.wait(only)).await,
+        }
+    }
+
+    fn look(&self, only: Option<&Arc<Endpoint>>) -> Choice {
+        match only {
+            Some(endpoint) => pick(std::slice::from_ref(endpoint), 0),
+            None => pick(&self.endpoints(), self.next.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    async fn wait(&self, only: Option<&Arc<Endpoint>>) -> Result<(Arc<Endpoint>, Sender), Away> {
         // Subscribed before looking, so that no change between the two is missed.
         let mut changes = self.changes.subscribe();
         let choosing = async {
             loop {
-                let choice = match only {
-                    Some(endpoint) => pick(std::slice::from_ref(endpoint), 0),
-                    None => pick(&self.endpoints(), self.next.fetch_add(1, Ordering::Relaxed)),
-                };
-                match choice {
+                match self.look(only) {
                     Choice::Taken(endpoint, sender) => return Ok((endpoint, sender)),
                     Choice::Nobody if self.resolved.load(Ordering::Acquire) => {
                         self.resolve_now.notify_one();
