@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use action::{ContextType, Domain, TaskId, agent_run};
-use axum::body::Body;
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use fault::{Failure, Fault as _, reason};
-use http::HeaderMap;
+use http::request::Parts;
 use proto::execution::v1::AgentRun;
 use proto::management::v1::Agent;
 use proto::orchestrator::v1::{SendMessageRequest, SendMessageResponse};
@@ -102,21 +101,19 @@ pub(crate) struct ChatBodyView {
 pub(crate) async fn send(
     State(edge): State<Edge>,
     Proved(caller): Proved,
-    made: Option<Extension<MadeId>>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Refusal> {
+    let (Parts { headers, extensions, .. }, body) = request.into_parts();
     edge.accept_work()?;
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
     asked.asserted.agree(&caller)?;
-    let task = made.map_or_else(TaskId::new, |Extension(MadeId(id))| id.into());
+    let task = extensions.get().map_or_else(TaskId::new, |MadeId(id)| (*id).into());
     let posted = post(&edge, caller, asked.to, text, task).await;
     let (answer, windows) = posted.map_err(|refused| {
         let NotAdmitted { failure, windows } = refused;
         limits::refused(NotAdmitted { failure: by_header(failure), windows })
     })?;
-    tracing::Span::current().record("nooble.task_id", &answer.task_id);
     Ok((limits::headers(&windows), Json(answer)).into_response())
 }
 
@@ -139,8 +136,7 @@ pub(crate) async fn post(
         SendMessageRequest { task_id: task.to_string(), ..request(Destination { user: user.clone(), ..to }, text) };
     let sending = charge_and_send(edge.clone(), Caller { user, ..caller }, spend, request);
     // A client that goes away leaves nothing half done: what is charged is sent, or taken back.
-    let sent = edge.errands.spawn(Box::pin(sending)).await;
-    sent.unwrap_or_else(|_| Err(Failure::internal().into()))
+    edge.errands.see_through(sending).await
 }
 
 async fn charge_and_send(
@@ -157,13 +153,14 @@ async fn charge_and_send(
         Err(status) => {
             let failure = Failure::from_status(&status);
             if let Some(admitted) = admitted {
-                take_back(&edge, caller, task_id, admitted.receipt, &failure).await;
+                Box::pin(take_back(&edge, caller, task_id, admitted.receipt, &failure)).await;
             }
             return Err(failure.into());
         }
     };
     let answer = ChatView::from(response);
-    tracing::info!(task_id = answer.task_id, queue = answer.queue_name, "message accepted");
+    // For the line that the log has for every request and every frame of a socket.
+    tracing::Span::current().record("nooble.task_id", &answer.task_id);
     Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
 }
 

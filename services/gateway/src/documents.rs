@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use fault::{Failure, reason};
@@ -62,7 +62,7 @@ pub(crate) async fn upload(
     Proved(caller): Proved,
     made: Option<Extension<MadeId>>,
     headers: HeaderMap,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     Asserted::parse(&headers)?.agree(&caller)?;
@@ -75,6 +75,8 @@ pub(crate) async fn upload(
         return Err(too_large(most).into());
     }
     limits::look(&edge, &caller).await?;
+    // What is too large is said by what a tier may store, not by the library.
+    DefaultBodyLimit::disable().apply(&mut request);
     let multipart = Multipart::from_request(request, &()).await.map_err(|_| {
         let text = "send the document as multipart/form-data with a `file` part";
         Failure::new(&reason::INVALID_REQUEST, text).field("Content-Type")

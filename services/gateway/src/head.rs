@@ -1,12 +1,8 @@
 //! How much a request may say before its body.
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use fault::{Failure, reason};
 use http::header;
-
-use crate::problem::Refusal;
 
 /// Most bytes of the line and the header fields.
 pub(crate) const MOST_BYTES: usize = 16 * 1024;
@@ -17,14 +13,7 @@ const PER_FIELD: usize = 4;
 
 /// Refuses requests with more than that, those whose body two readers may see differently, and those whose body would have to
 /// be unpacked: nobody can tell beforehand how large it becomes.
-pub(crate) async fn bound(request: Request, next: Next) -> Response {
-    match check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(failure) => Refusal::from(failure).into_response(),
-    }
-}
-
-fn check(request: &Request) -> Result<(), Failure> {
+pub(crate) fn check(request: &Request) -> Result<(), Failure> {
     let headers = request.headers();
     let too_large = |text| Err(Failure::new(&reason::HEADERS_TOO_LARGE, text));
     if headers.len() > MOST_FIELDS {

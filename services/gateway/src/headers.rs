@@ -5,8 +5,12 @@ use std::str::FromStr;
 
 use action::{AgentId, CollectionId, ContextType, ConversationId, SessionId, TenantId, Tier, UserId};
 use fault::{Failure, reason};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use service_kit::Caller;
+
+mod stated;
+
+use stated::Stated;
 
 /// Names as they are shown to callers.
 pub(crate) mod name {
@@ -75,17 +79,19 @@ pub(crate) struct Asserted {
 impl ChatHeaders {
     /// Reads the headers of a chat message: first that all are there, then that each stands once, then their values.
     pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Failure> {
-        require(headers)?;
-        unique(headers, REQUIRED.iter().chain(&OPTIONAL))?;
-        let asserted = Asserted::parse(headers)?;
-        let agent = required(headers, name::AGENT)?;
-        let session = Some(required(headers, name::SESSION)?);
-        let collection = id(headers, name::COLLECTION)?;
-        let user = id(headers, name::USER)?;
-        let conversation = id(headers, name::CONVERSATION)?;
-        let source = source(headers)?;
-        let version = version(headers)?;
-        let context = context(headers, collection.as_ref())?;
+        let stated = Stated::of(headers)?;
+        let tier = stated.text(name::TIER)?.map(|text| parse_tier(text, name::TIER)).transpose()?;
+        let asserted = Asserted { tenant: stated.id(name::TENANT)?, tier };
+        // It is there and not empty, so there is nothing else to say about it.
+        let agent = stated.id(name::AGENT)?.ok_or_else(Failure::internal)?;
+        let session = stated.id(name::SESSION)?;
+        let collection = stated.id(name::COLLECTION)?;
+        let user = stated.id(name::USER)?;
+        let conversation = stated.id(name::CONVERSATION)?;
+        let source = source(stated.text(name::SOURCE)?)?;
+        let version = version(stated.text(name::VERSION)?)?;
+        let fields = [name::CONTEXT_TYPE, name::COLLECTION];
+        let context = parse_context(stated.text(name::CONTEXT_TYPE)?, collection.as_ref(), fields)?;
         let to =
             Destination { agent, session, context, collection, user, conversation, source, version, address: None };
         Ok(Self { asserted, to })
@@ -117,46 +123,38 @@ impl Asserted {
     }
 }
 
-fn require(headers: &HeaderMap) -> Result<(), Failure> {
-    let missing: Vec<_> = REQUIRED.into_iter().filter(|name| is_absent(headers, name)).collect();
-    let Some(first) = missing.first() else { return Ok(()) };
-    let missing_names = missing.join(", ");
-    Err(Failure::new(&reason::MISSING_REQUIRED_HEADERS, format!("missing: {missing_names}"))
-        .field(*first)
-        .with("missing", missing_names))
-}
-
-fn is_absent(headers: &HeaderMap, name: &str) -> bool {
-    headers.get_all(name).iter().all(|value| value.as_bytes().trim_ascii().is_empty())
-}
-
 /// Checks that none of the headers stands twice: which copy counts must not depend on a proxy.
 pub(crate) fn unique<'a>(headers: &HeaderMap, names: impl Iterator<Item = &'a &'static str>) -> Result<(), Failure> {
     for name in names {
         if headers.get_all(*name).iter().count() > 1 {
-            return Err(Failure::new(&reason::DUPLICATE_HEADER, format!("{name} stands more than once")).field(*name));
+            return Err(duplicate(name));
         }
     }
     Ok(())
 }
 
+fn duplicate(name: &'static str) -> Failure {
+    Failure::new(&reason::DUPLICATE_HEADER, format!("{name} stands more than once")).field(name)
+}
+
 /// Returns the text of a header; an empty one counts as absent.
 pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Failure> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    headers.get(name).map_or(Ok(None), |value| plain(value, name))
+}
+
+fn plain<'a>(value: &'a HeaderValue, name: &'static str) -> Result<Option<&'a str>, Failure> {
     let text = value.to_str().map_err(|_| invalid(name, "may hold visible ASCII characters only"))?.trim();
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// Reads an identifier out of a header.
 pub(crate) fn id<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<Option<T>, Failure> {
-    let grammar = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
-    text(headers, name)?.map(|text| text.parse().map_err(|_| invalid(name, grammar))).transpose()
+    parse_id(text(headers, name)?, name)
 }
 
-fn required<T: FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Failure> {
-    id(headers, name)?.ok_or_else(|| {
-        Failure::new(&reason::MISSING_REQUIRED_HEADERS, format!("missing: {name}")).field(name).with("missing", name)
-    })
+fn parse_id<T: FromStr>(text: Option<&str>, name: &'static str) -> Result<Option<T>, Failure> {
+    let grammar = "must be 3 to 64 characters out of A-Z a-z 0-9 _ -";
+    text.map(|text| text.parse().map_err(|_| invalid(name, grammar))).transpose()
 }
 
 /// Reads `X-Tenant-Tier`.
@@ -171,15 +169,15 @@ pub(crate) fn parse_tier(text: &str, field: &'static str) -> Result<Tier, Failur
     })
 }
 
-fn source(headers: &HeaderMap) -> Result<String, Failure> {
-    match text(headers, name::SOURCE)? {
+fn source(text: Option<&str>) -> Result<String, Failure> {
+    match text {
         Some(source) if !SOURCES.contains(&source) => Err(invalid(name::SOURCE, "is one of web, mobile, api")),
         source => Ok(source.unwrap_or_default().to_owned()),
     }
 }
 
-fn version(headers: &HeaderMap) -> Result<String, Failure> {
-    match text(headers, name::VERSION)? {
+fn version(text: Option<&str>) -> Result<String, Failure> {
+    match text {
         Some(version) if version.len() > MAX_VERSION => Err(invalid(name::VERSION, "has at most 64 characters")),
         // A tab passes for text in HTTP.
         Some(version) if version.bytes().any(|byte| byte.is_ascii_control()) => {
@@ -187,10 +185,6 @@ fn version(headers: &HeaderMap) -> Result<String, Failure> {
         }
         version => Ok(version.unwrap_or_default().to_owned()),
     }
-}
-
-fn context(headers: &HeaderMap, collection: Option<&CollectionId>) -> Result<ContextType, Failure> {
-    parse_context(text(headers, name::CONTEXT_TYPE)?, collection, [name::CONTEXT_TYPE, name::COLLECTION])
 }
 
 /// Reads a context type, an agent's when there is none; `fields` are the names of the type and of the collection where they

@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
+// The futures of a request lie in each other, deeper than the compiler looks by itself.
+#![recursion_limit = "256"]
 
 mod agents;
+mod around;
 mod asyncapi;
 mod body;
 mod chat;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tracing::{Instrument as _, Span, field};
@@ -16,15 +15,18 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const MAX_REQUEST_ID: usize = 64;
 
-/// Wraps a request. The caller's trace is continued, so that one trace goes from the browser to the answer.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+/// Wraps the answering of a request. The caller's trace is continued, so that one trace goes from the browser to the answer.
+pub(crate) async fn observe<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let begun = Instant::now();
     let method = word(request.method());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let request_id = request_id(request.headers());
     let span = span(&request, method, route.as_deref(), &request_id);
     telemetry::metric::http::active(1);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = answer(request).instrument(span.clone()).await;
     telemetry::metric::http::active(-1);
     let _entered = span.enter();
     finish(&response, method, route.as_deref(), begun);

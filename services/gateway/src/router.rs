@@ -1,30 +1,27 @@
 //! The routes, and what every one of them has around it.
 
-use std::any::Any;
-
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{FromRequestParts, Path};
 use axum::routing::get;
 use fault::{Failure, reason};
 use http::request::Parts;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::around::{self, Around};
 use crate::edge::Edge;
 use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
     agents, asyncapi, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page,
-    events, head, health, idempotent, limits, metrics, observe, public, rate_limit, socket, stats, tasks, tickets,
+    events, health, idempotent, metrics, public, rate_limit, socket, stats, tasks, tickets,
 };
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
-    let cors = tower::util::option_layer(edge.config.allowed_origins.layer());
+    let around = Around::new(edge.clone());
     let (documented, mut contract) = documented(&edge);
     openapi::complete(&mut contract);
     documented
@@ -35,17 +32,7 @@ pub(crate) fn router(edge: Edge) -> Router {
         .merge(pages(contract))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .fallback(public::or_not_found)
-        // Inside of what observes, so that the log has the whole answer.
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), limits::stamp))
-        // Handlers bound what they read themselves, each by its own measure.
-        .layer(DefaultBodyLimit::disable())
-        // Inside the span, so that a panic is answered with the trace that shows it.
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(axum::middleware::from_fn(head::bound))
-        // Around every refusal, so that pages of other origins see what is wrong.
-        .layer(cors)
-        // Outermost, so that nothing goes unseen.
-        .layer(axum::middleware::from_fn(observe::observe))
+        .layer(axum::middleware::from_fn_with_state(around, around::answer))
         .with_state(edge)
 }
 
@@ -120,11 +107,3 @@ pub(crate) fn not_found() -> Refusal {
 fn method_not_allowed() -> Refusal {
     Failure::new(&reason::METHOD_NOT_ALLOWED, "the path does not take this method").into()
 }
-
-fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    tracing::error!("a handler panicked");
-    Refusal::from(Failure::internal()).into_response()
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,10 +4,11 @@
 //! The same request means the same client address and the same header fields, byte for byte, but for those that differ without
 //! meaning anything here. Its body is not read: what it says would be refused all the same. Nothing is remembered of what was let in.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use service_kit::tls::EdgeTls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
@@ -30,8 +30,6 @@ use crate::spent::Spent;
 /// Most bytes of a request's line and headers that are read at all; a little more than is taken, so that most of those who send
 /// too much hear why.
 const MOST_HEAD: usize = 32 * 1024;
-/// Most header fields that are read at all.
-const MOST_FIELDS: usize = 128;
 /// Requests of a connection at once.
 const STREAMS: u32 = 100;
 /// Most requests of a connection that were taken back before they were looked at; more end it.
@@ -140,7 +138,6 @@ fn h1(patience: Patience) -> http1::Builder {
         .timer(TokioTimer::new())
         // The clock is stricter; this is for a head that was sent behind another request and never finished.
         .header_read_timeout(patience.idle.max(patience.head))
-        .max_headers(MOST_FIELDS)
         .max_buf_size(MOST_HEAD);
     builder
 }
@@ -170,42 +167,28 @@ where
     C: Future<Output = Result<(), hyper::Error>>,
 {
     let mut asked = false;
+    let mut ended = pin!(ending.cancelled());
+    let mut alarm = pin!(tokio::time::sleep_until(clock.until().unwrap_or_else(Instant::now)));
     loop {
-        let mut until = clock.until();
-        let mut late = pin!(wait_until(until));
-        let moving = poll_fn(|cx| {
+        let step = poll_fn(|cx| {
             if let Poll::Ready(ended) = serving.as_mut().poll(cx) {
                 return Poll::Ready(Step::Ended(ended));
             }
-            // Polling may have begun or ended a request.
-            let now = clock.until();
-            if now != until {
-                until = now;
-                return Poll::Ready(Step::Other);
+            if is_late(alarm.as_mut(), clock, cx) {
+                return Poll::Ready(Step::Late);
             }
-            late.as_mut().poll(cx).map(|()| Step::Late)
+            if asked { Poll::Pending } else { ended.as_mut().poll(cx).map(|()| Step::Asked) }
         });
-        let step = tokio::select! {
-            biased;
-            step = moving => step,
-            () = ending.cancelled(), if !asked => Step::Asked,
-        };
-        match step {
+        match step.await {
             Step::Ended(ended) => return Ok(ended?),
-            // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
-            Step::Late if clock.until().is_some_and(|until| until <= Instant::now()) => {
-                if !clock.rests() {
-                    return Err(Ended::Late);
-                }
-                if asked {
-                    return Ok(());
-                }
+            Step::Late if !clock.rests() => return Err(Ended::Late),
+            Step::Late if asked => return Ok(()),
+            Step::Late => {
                 // Said rather than done, for the client that sends something at this very moment.
                 asked = true;
                 clock.linger();
                 graceful(serving.as_mut());
             }
-            Step::Late | Step::Other => {}
             Step::Asked => {
                 asked = true;
                 graceful(serving.as_mut());
@@ -218,15 +201,25 @@ enum Step {
     Ended(Result<(), hyper::Error>),
     Late,
     Asked,
-    /// Another moment counts.
-    Other,
 }
 
-async fn wait_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
+/// Tells whether the connection has waited long enough. Most moments are put off before they come, so the alarm is left as it is
+/// and set anew when it rings too early; that costs no timer a request.
+fn is_late(mut alarm: Pin<&mut Sleep>, clock: &Clock, cx: &mut Context<'_>) -> bool {
+    // Polling may have begun or ended a request.
+    let Some(until) = clock.until() else { return false };
+    if alarm.is_elapsed() || until < alarm.deadline() {
+        alarm.as_mut().reset(until);
     }
+    while alarm.as_mut().poll(cx).is_ready() {
+        // Requests of HTTP/2 are answered by tasks of their own, which may have begun meanwhile.
+        let Some(until) = clock.until() else { return false };
+        if until <= Instant::now() {
+            return true;
+        }
+        alarm.as_mut().reset(until);
+    }
+    false
 }
 
 /// Answers one request, and says who sent it.

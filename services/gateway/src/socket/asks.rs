@@ -18,7 +18,7 @@ pub(super) async fn send(principal: Principal, asked: Asked) -> Envelope {
     let span = span("send", &principal, asked.request_id.as_deref());
     let answer = match post(&principal, asked.fields).instrument(span.clone()).await {
         Ok(accepted) => {
-            span.record("nooble.task_id", &accepted.task_id);
+            span.in_scope(|| tracing::info!(queue = accepted.queue_name, "message accepted"));
             who.accepted(&accepted)
         }
         Err(failure) => {
