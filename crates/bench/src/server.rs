@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+mod watch;
+
+pub use watch::Watch;
+
 /// How the server keeps what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Persistence {
@@ -126,6 +130,11 @@ impl Server {
             line.and_then(|calls| calls.parse::<f64>().ok()).unwrap_or_default()
         };
         Ok(called.into_iter().map(of).sum())
+    }
+
+    /// Begins to look at the commands that the server is sent.
+    pub fn watch(&self) -> Result<Watch<'_>> {
+        Watch::begin(self, TcpStream::connect(("127.0.0.1", self.port))?)
     }
 
     /// Returns the length of the longest string that lies under a key with this text in its name; 0 when there is none.

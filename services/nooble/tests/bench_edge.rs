@@ -24,9 +24,8 @@ fn a_quick_run_prints_one_json_object_and_its_promises_hold() {
     ] {
         assert!(median(figure).is_some_and(|figure| figure > 0.0), "{figure}: {out} {err}");
     }
-    // A keeper of the process may beat between two readings.
-    assert!(median("refused/gateway/redis_commands").is_some_and(|commands| commands < 0.01), "{out}");
     for (figure, right) in [
+        ("refused/gateway/redis_commands", 0.0),
         ("limiter/4 processes/over", 0.0),
         ("limiter/4 processes/under", 0.0),
         ("limiter/4 processes/day_differs", 0.0),
