@@ -16,7 +16,7 @@ use tower_http::cors::CorsLayer;
 use crate::edge::Edge;
 use crate::identity::Known;
 use crate::problem::Refusal;
-use crate::{head, limits, observe};
+use crate::{completions, head, limits, observe};
 
 /// What it takes. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -55,7 +55,14 @@ async fn with_cors(edge: &Edge, cors: &CorsLayer, request: Request, next: Next) 
     response
 }
 
-async fn within(edge: &Edge, mut request: Request, next: Next) -> Response {
+/// Whatever refuses, the routes of OpenAI's API answer in its shape.
+async fn within(edge: &Edge, request: Request, next: Next) -> Response {
+    let is_openai = completions::speaks_to(request.uri().path());
+    let response = bounded(edge, request, next).await;
+    if is_openai { completions::reshape(response) } else { response }
+}
+
+async fn bounded(edge: &Edge, mut request: Request, next: Next) -> Response {
     if let Err(failure) = head::check(&request) {
         return Refusal::from(failure).into_response();
     }

@@ -41,8 +41,7 @@ fn documented(edge: &Edge) -> (Router<Edge>, utoipa::openapi::OpenApi) {
     let openai = OpenApiRouter::new()
         .routes(routes!(completions::create))
         .routes(routes!(completions::models::list))
-        .routes(routes!(completions::models::get))
-        .layer(axum::middleware::from_fn(completions::reshape));
+        .routes(routes!(completions::models::get));
     let creating = OpenApiRouter::new()
         .routes(routes!(chat::send))
         .routes(routes!(agents::list, agents::create))

@@ -67,12 +67,16 @@ async fn an_answer_comes_in_pieces(client: &Client, whole: &str) {
 async fn errors_have_the_shape_that_clients_look_for(client: &Client) {
     let stranger = client.http.post(client.url("/v1/chat/completions")).bearer_auth("nbl_x_y").json(&json!({}));
     let unknown = question(client, &json!({ "model": "agent:nobody" }));
+    let long = "x".repeat(17 * 1024);
     for (request, status, kind, param) in [
         (stranger, 401, "authentication_error", Value::Null),
         (ask(client, &unknown), 404, "invalid_request_error", json!("model")),
         (ask(client, &question(client, &json!({ "model": "gpt-4o" }))), 422, "invalid_request_error", json!("model")),
         (ask(client, &json!({ "model": "agent:x" })), 422, "invalid_request_error", json!("messages")),
         (client.http.get(client.url("/v1/models")), 401, "authentication_error", Value::Null),
+        (client.http.post(client.url("/v1/embeddings")), 404, "invalid_request_error", Value::Null),
+        (client.http.delete(client.url("/v1/models")), 405, "invalid_request_error", Value::Null),
+        (client.http.get(client.url("/v1/models")).header("x-long", long), 431, "invalid_request_error", Value::Null),
     ] {
         let answer = request.send().await.expect("the edge answers");
         assert_eq!(

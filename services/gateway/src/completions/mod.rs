@@ -21,7 +21,7 @@ use http::HeaderMap;
 use service_kit::NotAdmitted;
 
 pub(crate) use request::CompletionBody;
-pub(crate) use shape::reshape;
+pub(crate) use shape::{reshape, speaks_to};
 
 use crate::edge::Edge;
 use crate::identity::Proved;

@@ -1,18 +1,20 @@
 //! Refusals in OpenAI's shape.
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
-use fault::{Code, Failure};
+use fault::Failure;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
 use crate::problem::Refused;
 
+/// Tells whether a path belongs to OpenAI's API, be there anything or not.
+pub(crate) fn speaks_to(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
 /// Writes a refusal anew: clients of OpenAI's API look for `error`.
-pub(crate) async fn reshape(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+pub(crate) fn reshape(response: Response) -> Response {
     let Some(refused) = response.extensions().get::<Refused>().cloned() else { return response };
     let body = json!({ "error": error(&refused.failure) }).to_string();
     let (mut parts, _) = response.into_parts();
@@ -23,14 +25,12 @@ pub(crate) async fn reshape(request: Request, next: Next) -> Response {
 
 /// Returns what stands under `error`.
 pub(super) fn error(failure: &Failure) -> Value {
-    let kind = match failure.reason().code {
-        Code::Unauthenticated => "authentication_error",
-        Code::PermissionDenied => "permission_error",
-        Code::ResourceExhausted => "rate_limit_error",
-        Code::InvalidArgument | Code::NotFound | Code::Conflict | Code::FailedPrecondition => "invalid_request_error",
-        Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable | Code::Unimplemented | Code::Internal => {
-            "server_error"
-        }
+    let kind = match failure.reason().http {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        ..500 => "invalid_request_error",
+        _ => "server_error",
     };
     json!({
         "message": failure.detail(),

@@ -9,6 +9,19 @@ use http::{HeaderMap, HeaderValue};
 use super::{OPTIONAL, REQUIRED, duplicate, parse_id, plain};
 
 const NUMBER: usize = REQUIRED.len() + OPTIONAL.len();
+/// The names as they stand in a map of headers, in the order of the others.
+const KEYS: [&str; NUMBER] = [
+    "x-tenant-id",
+    "x-agent-id",
+    "x-tenant-tier",
+    "x-session-id",
+    "x-context-type",
+    "x-collection-id",
+    "x-user-id",
+    "x-conversation-id",
+    "x-request-source",
+    "x-client-version",
+];
 
 /// See the module.
 pub(super) struct Stated<'a> {
@@ -20,7 +33,7 @@ impl<'a> Stated<'a> {
     pub(super) fn of(headers: &'a HeaderMap) -> Result<Self, Failure> {
         let (mut values, mut filled, mut twice) = ([None; NUMBER], [false; NUMBER], [false; NUMBER]);
         for (key, value) in headers {
-            let Some(at) = names().position(|name| name.eq_ignore_ascii_case(key.as_str())) else { continue };
+            let Some(at) = KEYS.iter().position(|known| *known == key.as_str()) else { continue };
             twice[at] |= values[at].is_some();
             filled[at] |= !value.as_bytes().trim_ascii().is_empty();
             values[at].get_or_insert(value);
@@ -51,4 +64,14 @@ impl<'a> Stated<'a> {
 
 fn names() -> impl Iterator<Item = &'static str> {
     REQUIRED.into_iter().chain(OPTIONAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, names};
+
+    #[test]
+    fn the_names_in_a_map_are_those_that_are_shown() {
+        assert!(names().map(str::to_ascii_lowercase).eq(KEYS));
+    }
 }

@@ -76,7 +76,7 @@ impl Kind {
 pub(crate) struct Envelope {
     #[serde(rename = "type")]
     kind: Kind,
-    data: Value,
+    data: Data,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<String>,
@@ -91,6 +91,17 @@ pub(crate) struct Envelope {
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
 }
+
+/// What a frame says. Pieces of an answer are most of all frames, and take no tree of values.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum Data {
+    Delta { task_id: String, attempt: u32, index: u32, text: String },
+    Other(Value),
+}
+
+/// About as many bytes as a frame has that carries a piece of an answer.
+const USUAL: usize = 512;
 
 impl Envelope {
     /// Names the task that the frame is about.
@@ -127,7 +138,9 @@ impl Envelope {
 
     /// Writes the frame as one line of JSON.
     pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a frame is made of strings and numbers")
+        let mut text = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut text, self).expect("a frame is made of strings and numbers");
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
 }
 
@@ -147,7 +160,7 @@ impl Addressee {
     pub(super) fn envelope(&self, kind: Kind, data: Value) -> Envelope {
         Envelope {
             kind,
-            data,
+            data: Data::Other(data),
             timestamp: now(),
             task_id: None,
             session_id: Some(self.session.to_string()),
@@ -249,12 +262,14 @@ pub(crate) fn ends_task(frame: &wire::Frame) -> bool {
 pub(crate) fn render(frame: wire::Frame) -> Option<Envelope> {
     let task = frame.task_id;
     let (kind, data) = match frame.body? {
-        Body::AgentDelta(delta) => (Kind::AgentDelta, delta_data(&task, &delta)),
-        Body::AgentResponse(response) => (Kind::AgentResponse, response_data(&task, response)),
-        Body::TaskUpdate(update) => (Kind::TaskUpdate, update_data(&task, update)),
-        Body::Error(error) => (Kind::Error, error_data(&task, error)),
+        Body::AgentDelta(wire::AgentDelta { attempt, index, text }) => {
+            (Kind::AgentDelta, Data::Delta { task_id: task.clone(), attempt, index, text })
+        }
+        Body::AgentResponse(response) => (Kind::AgentResponse, Data::Other(response_data(&task, response))),
+        Body::TaskUpdate(update) => (Kind::TaskUpdate, Data::Other(update_data(&task, update))),
+        Body::Error(error) => (Kind::Error, Data::Other(error_data(&task, error))),
         Body::TypingIndicator(typing) => {
-            (Kind::TypingIndicator, json!({ "agent_id": typing.agent_id, "task_id": task }))
+            (Kind::TypingIndicator, Data::Other(json!({ "agent_id": typing.agent_id, "task_id": task })))
         }
     };
     Some(Envelope {
@@ -269,10 +284,6 @@ pub(crate) fn render(frame: wire::Frame) -> Option<Envelope> {
         epoch: filled(frame.epoch),
         seq: Some(frame.seq),
     })
-}
-
-fn delta_data(task: &str, delta: &wire::AgentDelta) -> Value {
-    json!({ "task_id": task, "attempt": delta.attempt, "index": delta.index, "text": delta.text })
 }
 
 fn response_data(task: &str, response: wire::AgentResponse) -> Value {

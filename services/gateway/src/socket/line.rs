@@ -17,7 +17,8 @@ const SLOW_FAREWELL: Duration = Duration::from_secs(5);
 
 /// One socket.
 pub(super) struct Line {
-    socket: WebSocket,
+    /// In a box, because a future holds whatever it is given twice.
+    socket: Box<WebSocket>,
     patience: Duration,
     allowance: Bucket,
 }
@@ -25,7 +26,7 @@ pub(super) struct Line {
 impl Line {
     /// Takes a socket, the time that its client has for one frame, and how many frames the client may send.
     pub(super) fn new(socket: WebSocket, patience: Duration, allowance: Bucket) -> Self {
-        Self { socket, patience, allowance }
+        Self { socket: Box::new(socket), patience, allowance }
     }
 
     /// Writes a text frame.

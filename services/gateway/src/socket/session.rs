@@ -35,21 +35,23 @@ const ATTACH: Duration = Duration::from_secs(10);
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Runs a socket until its end.
-pub(super) async fn run(edge: Edge, socket: WebSocket, visitor: Visitor, mut place: Place) {
-    telemetry::metric::session::connections("websocket", 1);
-    // In a box: whoever takes a future to run it holds the room for it twice.
-    edge.sockets.run(Box::pin(live(&edge, socket, visitor, &mut place))).await;
-    telemetry::metric::session::connections("websocket", -1);
-    drop(place);
+pub(super) fn run(edge: Edge, socket: WebSocket, visitor: Visitor, place: Place) -> impl Future<Output = ()> + Send {
+    let (sockets, config) = (edge.sockets.clone(), &edge.config);
+    let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
+    let line = Line::new(socket, config.write_timeout, allowance);
+    // In a box, and before anything waits: whoever takes a future to run it holds the room for it twice.
+    let living = Box::pin(live(edge, line, Box::new(visitor), place));
+    async move {
+        telemetry::metric::session::connections("websocket", 1);
+        sockets.run(living).await;
+        telemetry::metric::session::connections("websocket", -1);
+    }
 }
 
-pub(super) async fn live(edge: &Edge, socket: WebSocket, visitor: Visitor, place: &mut Place) {
+pub(super) async fn live(edge: Edge, mut line: Line, visitor: Box<Visitor>, mut place: Place) {
     let connection_id = Uuid::now_v7().to_string();
-    let config = &edge.config;
-    let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
-    let mut line = Line::new(socket, config.write_timeout, allowance);
     // What is done once, or seldom, is in boxes of its own: a socket that waits would hold the room for it as long as it lives.
-    let close = match Box::pin(greet(edge, &mut line, visitor, place)).await {
+    let close = match Box::pin(greet(&edge, &mut line, *visitor, &mut place)).await {
         Ok(principal) => {
             let mut session = Box::pin(Session::begin(principal, connection_id.clone())).await;
             let close = session.talk(&mut line).await;
@@ -237,13 +239,30 @@ impl Session {
     }
 
     async fn push(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
+        let frame = match push {
+            Push::Frame(frame) if frames::ends_task(&frame) => return Box::pin(self.show_last(line, *frame)).await,
+            Push::Frame(frame) => frame,
+            mark => return Box::pin(self.mark(line, mark)).await,
+        };
+        self.acks.show(&frame.epoch);
+        // Nothing of the frame is kept while its text is written.
+        let Some((kind, text)) = frames::render(*frame).map(|shown| (shown.kind(), shown.to_json())) else {
+            return Ok(());
+        };
+        line.say(text).await?;
+        telemetry::metric::session::pushed(kind);
+        Ok(())
+    }
+
+    /// Tells where the client stands in its session.
+    async fn mark(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
         match push {
             Push::Attached(position) => {
                 self.greeted = true;
                 self.acks.show(&position.epoch);
                 line.say(self.principal.addressee.connection_ack(&self.connection_id, &position).to_json()).await
             }
-            Push::Frame(frame) => self.show(line, *frame).await,
+            Push::Frame(_) => Ok(()),
             Push::Gap(gap) => {
                 telemetry::metric::session::gap();
                 self.acks.show(&gap.epoch);
@@ -259,16 +278,16 @@ impl Session {
         }
     }
 
-    /// Writes a frame. The last one of a task continues the task's trace, and is told to the orchestrator when it is out for
-    /// the first time.
-    async fn show(&mut self, line: &mut Line, frame: Frame) -> Result<(), Close> {
-        let ended: Option<TaskId> = frames::ends_task(&frame).then(|| frame.task_id.parse().ok()).flatten();
+    /// Writes the last frame of a task, which continues the task's trace, and tells the orchestrator of it when it is out for the
+    /// first time.
+    async fn show_last(&mut self, line: &mut Line, frame: Frame) -> Result<(), Close> {
+        let task: Option<TaskId> = frame.task_id.parse().ok();
         let trace = frame.trace.clone().unwrap_or_default();
         let seq = frame.seq;
         self.acks.show(&frame.epoch);
         let Some(envelope) = frames::render(frame) else { return Ok(()) };
         let kind = envelope.kind();
-        let Some(task) = ended else {
+        let Some(task) = task else {
             line.say(envelope.to_json()).await?;
             telemetry::metric::session::pushed(kind);
             return Ok(());

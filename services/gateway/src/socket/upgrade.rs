@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
         .max_message_size(most)
         .max_frame_size(most);
     let visitor = Visitor { wanted, proof: proof.map(|(proof, _)| proof) };
-    Ok(upgrade.on_upgrade(move |socket| Box::pin(session::run(edge, socket, visitor, place))))
+    Ok(upgrade.on_upgrade(move |socket| session::run(edge, socket, visitor, place)))
 }
 
 /// Reads what is wanted and proves who wants it, as far as they present anything: a credential before anything else is looked
