@@ -181,7 +181,9 @@ fn callers_are_signed_one_by_one_and_not_anew_for_every_call() {
     let signed = Signed::new(signer());
     let another = Caller { admitted: false, ..caller() };
     let (first, second) = (signed.header(&caller()), signed.header(&another));
-    assert_eq!(signed.header(&caller()), first);
+    // The same bytes in the same place; a second may end between any two calls.
+    let again = || signed.header(&caller()).as_bytes().as_ptr() == signed.header(&caller()).as_bytes().as_ptr();
+    assert!((0..10).any(|_| again()));
     assert_ne!(first, second);
     for (header, caller) in [(first, caller()), (second, another)] {
         assert_eq!(signer().verify(header.to_str().unwrap()).unwrap(), caller);

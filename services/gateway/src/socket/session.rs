@@ -240,9 +240,8 @@ impl Session {
 
     async fn push(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
         let frame = match push {
-            Push::Frame(frame) if frames::ends_task(&frame) => return Box::pin(self.show_last(line, *frame)).await,
-            Push::Frame(frame) => frame,
-            mark => return Box::pin(self.mark(line, mark)).await,
+            Push::Frame(frame) if !frames::ends_task(&frame) => frame,
+            seldom => return Box::pin(self.push_seldom(line, seldom)).await,
         };
         self.acks.show(&frame.epoch);
         // Nothing of the frame is kept while its text is written.
@@ -254,15 +253,15 @@ impl Session {
         Ok(())
     }
 
-    /// Tells where the client stands in its session.
-    async fn mark(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
+    /// Shows what comes once a task or less: the last frame of one, and where the client stands in its session.
+    async fn push_seldom(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
         match push {
             Push::Attached(position) => {
                 self.greeted = true;
                 self.acks.show(&position.epoch);
                 line.say(self.principal.addressee.connection_ack(&self.connection_id, &position).to_json()).await
             }
-            Push::Frame(_) => Ok(()),
+            Push::Frame(frame) => self.show_last(line, *frame).await,
             Push::Gap(gap) => {
                 telemetry::metric::session::gap();
                 self.acks.show(&gap.epoch);
