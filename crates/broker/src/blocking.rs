@@ -38,7 +38,7 @@ impl Blocking {
         &mut self,
         script: &Script,
         keys: &[&str],
-        arguments: &[Vec<u8>],
+        arguments: &[impl AsRef<[u8]>],
     ) -> Result<T, Error> {
         let mut answer = script.run_on(&mut self.connection, keys, arguments).await;
         for _ in 0..LOADS {
@@ -58,7 +58,7 @@ impl Blocking {
         library: &Library,
         script: &Script,
         keys: &[&str],
-        arguments: &[Vec<u8>],
+        arguments: &[impl AsRef<[u8]>],
     ) -> RedisResult<T> {
         match library.load(&mut self.connection).await {
             Ok(()) => script.run_on(&mut self.connection, keys, arguments).await,
@@ -77,7 +77,7 @@ impl Blocking {
         wait: &redis::Cmd,
         script: &Script,
         keys: &[&str],
-        arguments: &[Vec<u8>],
+        arguments: &[impl AsRef<[u8]>],
     ) -> Result<(T, bool), Error> {
         let mut both = redis::pipe();
         both.ignore_errors().add_command(wait.clone()).add_command(script.call(keys, arguments));

@@ -39,5 +39,5 @@ pub use self::redis::Redis;
 pub use blocking::Blocking;
 pub use error::Error;
 pub use info::ServerInfo;
-pub use script::{Function, Library, Script};
+pub use script::{Function, Library, NO_ARGUMENTS, Script};
 pub use url::UrlProblem;

@@ -1,11 +1,12 @@
 //! A connection that many share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
-use tokio::sync::RwLock;
+use tokio::sync::Mutex;
 
 use crate::error::{self, away, refusal};
 use crate::sentinel::Sentinels;
@@ -25,14 +26,10 @@ pub(crate) enum Place {
 /// A multiplexed connection that is dialled when it is needed and given up when it fails.
 pub(crate) struct Line {
     place: Place,
-    shared: RwLock<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    current: Option<Generation>,
-    /// When dialling failed last, and how.
-    failed: Option<(Instant, RedisError)>,
+    /// Locked for a moment, by every command.
+    current: RwLock<Option<Generation>>,
+    /// Locked while somebody dials. When that failed last, and how.
+    dialling: Mutex<Option<(Instant, RedisError)>>,
 }
 
 /// A connection and its number, so that of many callers who see it fail only one replaces it.
@@ -44,7 +41,7 @@ struct Generation {
 
 impl Line {
     pub(crate) fn new(place: Place) -> Self {
-        Self { place, shared: RwLock::default() }
+        Self { place, current: RwLock::default(), dialling: Mutex::default() }
     }
 
     /// Runs a command; an error of the server is an answer here.
@@ -55,7 +52,7 @@ impl Line {
             Ok(value) => refusal(value).is_some_and(|error| error::is_lost(&error)),
             Err(error) => error::is_lost(error),
         };
-        self.settle(current.number, lost).await;
+        self.settle(current.number, lost);
         answer
     }
 
@@ -70,7 +67,7 @@ impl Line {
             Ok(values) => values.iter().filter_map(refusal).any(|error| error::is_lost(&error)),
             Err(error) => error::is_lost(error),
         };
-        self.settle(current.number, lost).await;
+        self.settle(current.number, lost);
         answer
     }
 
@@ -87,41 +84,50 @@ impl Line {
     }
 
     async fn current(&self) -> RedisResult<Generation> {
-        if let Some(current) = self.shared.read().await.current.clone() {
-            return Ok(current);
+        match self.standing() {
+            Some(current) => Ok(current),
+            // Rare, and large: no command on a line that stands carries it along.
+            None => Box::pin(self.dial()).await,
         }
+    }
+
+    async fn dial(&self) -> RedisResult<Generation> {
         let asked = Instant::now();
-        let mut shared = self.shared.write().await;
-        if let Some(current) = shared.current.clone() {
+        let mut failed = self.dialling.lock().await;
+        if let Some(current) = self.standing() {
             return Ok(current);
         }
         // Whoever waited while another one dialled in vain has the answer: dialling once each would make the last of
         // many callers wait for minutes.
-        if let Some((failed, error)) = &shared.failed
-            && *failed >= asked
+        if let Some((at, error)) = &*failed
+            && *at >= asked
         {
             return Err(error.clone());
         }
-        // Rare, and large: no command on a line that stands carries it along.
-        match Box::pin(self.place.dial(Some(RESPONSE_TIMEOUT))).await {
+        match self.place.dial(Some(RESPONSE_TIMEOUT)).await {
             Ok(connection) => {
                 let fresh = Generation { number: next_number(), connection };
-                *shared = Shared { current: Some(fresh.clone()), failed: None };
+                *failed = None;
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
                 Ok(fresh)
             }
             Err(error) => {
-                shared.failed = Some((Instant::now(), error.clone()));
+                *failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
     }
 
+    fn standing(&self) -> Option<Generation> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Gives a connection up that was lost, so that the next command dials again.
-    async fn settle(&self, number: u64, lost: bool) {
+    fn settle(&self, number: u64, lost: bool) {
         if lost {
-            let mut shared = self.shared.write().await;
-            if shared.current.as_ref().is_some_and(|current| current.number == number) {
-                shared.current = None;
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            if current.as_ref().is_some_and(|current| current.number == number) {
+                *current = None;
             }
         }
     }

@@ -74,7 +74,7 @@ impl Redis {
         &self,
         script: &Script,
         keys: &[&str],
-        arguments: &[Vec<u8>],
+        arguments: &[impl AsRef<[u8]>],
     ) -> Result<T, Error> {
         let answer = match &self.home {
             Home::Server(line) | Home::Master(line) => script.run_on(&mut Through(line), keys, arguments).await,

@@ -8,6 +8,9 @@ use crate::error;
 /// How often a server is given a library that it does not have: somebody may make it forget between the gift and the call.
 pub(crate) const LOADS: usize = 5;
 
+/// For a script that takes none.
+pub const NO_ARGUMENTS: &[&[u8]] = &[];
+
 /// A script that runs inside Redis, atomically: a text of its own, or a function of a library.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -111,7 +114,7 @@ impl Script {
     }
 
     /// Returns the call as it is made when the server is known to have it: by its hash, or by the function's name.
-    pub(crate) fn call(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
+    pub(crate) fn call(&self, keys: &[&str], arguments: &[impl AsRef<[u8]>]) -> Cmd {
         match &self.text {
             Text::Own { hash, .. } => call("EVALSHA", hash, keys, arguments),
             Text::Function { function, .. } => call("FCALL", &function.registered, keys, arguments),
@@ -120,7 +123,7 @@ impl Script {
 
     /// Returns the call that brings everything along, for who cannot ask twice: a server that is full takes no library, and still
     /// has to settle.
-    pub fn whole(&self, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
+    pub fn whole(&self, keys: &[&str], arguments: &[impl AsRef<[u8]>]) -> Cmd {
         match &self.text {
             Text::Own { source, .. } => call("EVAL", source, keys, arguments),
             Text::Function { library, function } => {
@@ -139,7 +142,7 @@ impl Script {
         &self,
         connection: &mut impl ConnectionLike,
         keys: &[&str],
-        arguments: &[Vec<u8>],
+        arguments: &[impl AsRef<[u8]>],
     ) -> RedisResult<T> {
         match self.call(keys, arguments).query_async(connection).await {
             Err(error) if error::is_unknown_script(&error) => {
@@ -150,14 +153,14 @@ impl Script {
     }
 }
 
-fn call(command: &str, script: &str, keys: &[&str], arguments: &[Vec<u8>]) -> Cmd {
+fn call(command: &str, script: &str, keys: &[&str], arguments: &[impl AsRef<[u8]>]) -> Cmd {
     let mut call = redis::cmd(command);
     call.arg(script).arg(keys.len());
     for key in keys {
         call.arg(*key);
     }
     for argument in arguments {
-        call.arg(argument.as_slice());
+        call.arg(argument.as_ref());
     }
     call
 }

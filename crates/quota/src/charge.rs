@@ -102,17 +102,17 @@ impl Planned {
         matches!(self.name, TOKENS_MINUTE | TOKENS_DAY)
     }
 
-    /// Returns the beginning of its key behind `rate_limit:{tenant}`.
-    pub(crate) fn suffix(&self) -> String {
-        let unit = unit_word(self.unit);
+    /// Writes the beginning of its key behind `rate_limit:{tenant}`.
+    pub(crate) fn write_suffix(&self, text: &mut String) {
         match &self.scope {
-            Scope::Tenant if self.counts_tokens() => ["tokens:", unit].concat(),
-            Scope::Tenant => unit.to_owned(),
-            Scope::Session(session) => ["session:", session.as_str(), ":", unit].concat(),
-            Scope::Agent(agent) => ["agent:", agent.as_str(), ":", unit].concat(),
-            Scope::Address(address) => format!("address:{address}:{unit}"),
-            Scope::Visitor(address) => format!("visits:{address}:{unit}"),
+            Scope::Tenant if self.counts_tokens() => text.push_str("tokens:"),
+            Scope::Tenant => {}
+            Scope::Session(session) => text.extend(["session:", session.as_str(), ":"]),
+            Scope::Agent(agent) => text.extend(["agent:", agent.as_str(), ":"]),
+            Scope::Address(address) => text.extend(["address:", &address.to_string(), ":"]),
+            Scope::Visitor(address) => text.extend(["visits:", &address.to_string(), ":"]),
         }
+        text.push_str(unit_word(self.unit));
     }
 }
 

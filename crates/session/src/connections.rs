@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use action::{SessionId, TenantId, Tier, UserId};
-use broker::{Redis, Script};
+use broker::{NO_ARGUMENTS, Redis, Script};
 use fault::{Failure, Fault, reason};
 use tokio::sync::Notify;
 
@@ -222,7 +222,7 @@ impl Connections {
     pub async fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<Connected>, Error> {
         let inner = &self.inner;
         inner.give_back().await;
-        let found: Vec<String> = inner.redis.run(&inner.scripts.list, &[&all_of(tenant)], &[]).await?;
+        let found: Vec<String> = inner.redis.run(&inner.scripts.list, &[&all_of(tenant)], NO_ARGUMENTS).await?;
         Ok(found.iter().filter_map(|text| Connected::parse(text)).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster that nobody disturbs, and one whose slots move.
 
-use broker::{Error, Redis, Script, UrlProblem};
+use broker::{Error, NO_ARGUMENTS, Redis, Script, UrlProblem};
 use futures::StreamExt as _;
 use testkit::Cluster;
 
@@ -21,7 +21,7 @@ async fn a_cluster_does_all_that_one_server_does() {
     assert!(sizes.iter().all(|size| size != "0"), "every master took its share: {sizes:?}");
 
     let both = Script::new("both", "return {KEYS[1], KEYS[2]}");
-    let crossing = redis.run::<()>(&both, &["key:1", "key:2"], &[]).await;
+    let crossing = redis.run::<()>(&both, &["key:1", "key:2"], NO_ARGUMENTS).await;
     assert!(matches!(crossing, Err(Error::Refused(_))), "{crossing:?}");
     let crossing = redis.pipeline::<()>(redis::pipe().atomic().incr("key:1", 1).incr("key:2", 1)).await;
     assert!(matches!(crossing, Err(Error::Refused(_))), "{crossing:?}");
@@ -35,7 +35,7 @@ async fn scripts_are_told_to_each_node_that_lost_them() {
     let function = echo();
     for _ in 0..2 {
         for key in keys(20) {
-            let answer: String = redis.run(&script, &[&key], &[]).await.expect("the script runs");
+            let answer: String = redis.run(&script, &[&key], NO_ARGUMENTS).await.expect("the script runs");
             assert_eq!(answer, key);
             let answer: (String, String) = redis.run(&function, &[&key], &[b"v".to_vec()]).await.expect("it runs");
             assert_eq!(answer.0, key);

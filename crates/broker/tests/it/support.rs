@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker::{Error, Function, Library, Redis, Script};
+use broker::{Error, Function, Library, NO_ARGUMENTS, Redis, Script};
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
@@ -59,7 +59,8 @@ async fn scripts(redis: &Redis) {
             redis.run(&script, &[&keys[0], &keys[1]], &[b"x".to_vec()]).await.expect("the script runs");
         assert_eq!(answer, (keys[0].clone(), keys[1].clone(), "x".to_owned()));
     }
-    let none: u64 = redis.run(&Script::new("none", "return 7"), &[], &[]).await.expect("a script needs no key");
+    let none: u64 =
+        redis.run(&Script::new("none", "return 7"), &[], NO_ARGUMENTS).await.expect("a script needs no key");
     assert_eq!(none, 7);
 }
 
@@ -120,7 +121,7 @@ async fn messages(redis: &Redis) {
     let script = Script::new("publish", "redis.call('SET', KEYS[1], 1) return redis.call('PUBLISH', 'news', KEYS[1])");
     let mut expected = keys(10);
     for key in &expected {
-        redis.run::<u64>(&script, &[key], &[]).await.expect("it is published");
+        redis.run::<u64>(&script, &[key], NO_ARGUMENTS).await.expect("it is published");
     }
     let messages = subscriber.on_message().take(10).map(|message| message.get_payload().expect("text"));
     let mut received: Vec<String> = tokio::time::timeout(PATIENCE, messages.collect()).await.expect("all come");

@@ -10,7 +10,7 @@
 -- ARGV[3]  task that the request becomes, empty for none, and ARGV[4] the milliseconds that it may take
 -- ARGV[5]  tasks that may go on at a time; -1 for any number
 -- ARGV[6]  what the task reserves in each window of tokens, each behind a colon
--- ARGV[7]  number of windows; then for each: its length in seconds, its limit, what is charged
+-- ARGV[7]  for each window its length in seconds, its limit, what is charged, with blanks between them
 --
 -- Returns {admitted, now, today's date, tasks, {used and ms left of each window…}}: 0 refused, 1 charged, 2 a task that was
 -- admitted before and is charged nothing.
@@ -44,18 +44,15 @@ if most >= 0 or ARGV[3] ~= '' then
   end
 end
 
-local number = tonumber(ARGV[7])
 local windows = {}
-for i = 1, number do
-  local at = 8 + (i - 1) * 3
-  local unit = tonumber(ARGV[at])
-  local key = KEYS[4 + i] .. ':' .. part(unit, now)
-  local window = { key = key, unit = unit, limit = tonumber(ARGV[at + 1]), amount = tonumber(ARGV[at + 2]) }
-  window.used = tonumber(redis.call('GET', key) or '0')
+for unit, limit, amount in string.gmatch(ARGV[7], '(%d+) (%d+) (%d+)') do
+  local window = { unit = tonumber(unit), limit = tonumber(limit), amount = tonumber(amount) }
+  window.key = KEYS[5 + #windows] .. ':' .. part(window.unit, now)
+  window.used = tonumber(redis.call('GET', window.key) or '0')
   if window.used + window.amount > window.limit then
     admitted = 0
   end
-  windows[i] = window
+  windows[#windows + 1] = window
 end
 
 if known then
@@ -82,8 +79,9 @@ if admitted == 1 and charge then
     count(usage, 'total_requests', 1, 7)
     redis.call('HINCRBY', usage, ARGV[2], 1)
   end
-  if KEYS[5 + number] then
-    count(KEYS[5 + number] .. ':' .. today, 'total_requests', 1, 30)
+  local of_tier = KEYS[5 + #windows]
+  if of_tier then
+    count(of_tier .. ':' .. today, 'total_requests', 1, 30)
   end
 end
 
