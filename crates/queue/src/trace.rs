@@ -3,12 +3,16 @@
 use std::time::SystemTime;
 
 use action::{Action, Delivery, QueueName, Trace};
-use telemetry::SpanKind;
+use telemetry::{Origin, SpanKind};
 use tracing::Span;
 
 /// Opens the span of putting an action into a queue, as a child of where the caller is, or of the action's own trace.
 pub(crate) fn send(action: &Action, queue: &QueueName) -> Span {
-    let span = tracing::info_span!(
+    let (parent, _) = telemetry::current();
+    let trace = &action.trace;
+    let origin = if parent.is_empty() { Origin::remote(&trace.parent, &trace.state) } else { Origin::here() };
+    telemetry::span!(
+        origin,
         "send",
         otel.name = %format!("send {queue}"),
         otel.kind = "producer",
@@ -18,12 +22,7 @@ pub(crate) fn send(action: &Action, queue: &QueueName) -> Span {
         action_type = %action.action_type,
         task_id = %action.task,
         action_id = %action.id,
-    );
-    let (parent, _) = telemetry::current();
-    if parent.is_empty() {
-        telemetry::set_parent(&span, &action.trace.parent, &action.trace.state);
-    }
-    span
+    )
 }
 
 /// Returns the trace that an action shall carry when it is sent inside this span.
@@ -34,7 +33,8 @@ pub(crate) fn inside(span: &Span) -> Option<Trace> {
 
 /// Opens the span of handling a delivery, as a child of the action's trace.
 pub(crate) fn process(action: &Action, delivery: &Delivery) -> Span {
-    let span = tracing::info_span!(
+    telemetry::span!(
+        Origin::remote(&action.trace.parent, &action.trace.state),
         parent: None,
         "process",
         otel.name = %format!("process {}", action.action_type),
@@ -47,9 +47,7 @@ pub(crate) fn process(action: &Action, delivery: &Delivery) -> Span {
         action_id = %action.id,
         attempt = delivery.attempt,
         outcome = tracing::field::Empty,
-    );
-    telemetry::set_parent(&span, &action.trace.parent, &action.trace.state);
-    span
+    )
 }
 
 /// Records the time that an action waited, from becoming visible to its claim.

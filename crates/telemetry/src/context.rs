@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::{Span as _, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{Span as _, SpanId, Status, TraceContextExt as _, TraceId, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::origin::{self, Unseen};
 use crate::{hex, start};
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
@@ -44,24 +45,24 @@ impl From<SpanKind> for opentelemetry::trace::SpanKind {
 
 /// Returns `traceparent` and `tracestate` of the current span; both are empty when there is none.
 pub fn current() -> (String, String) {
-    written(&Span::current().context())
+    let unseen = Unseen::with_current(|unseen| (traceparent(unseen.trace, unseen.span, 0), unseen.state.clone()));
+    unseen.unwrap_or_else(|| {
+        let context = Span::current().context();
+        let span = context.span();
+        let known = span.span_context();
+        if !known.is_valid() {
+            return (String::new(), String::new());
+        }
+        // Flags of later versions are not passed on.
+        let flags = known.trace_flags().to_u8() & 1;
+        (traceparent(known.trace_id(), known.span_id(), flags), known.trace_state().header())
+    })
 }
 
 /// Tells whether a span that begins now would be kept: not within a trace that is not sampled. Who makes many spans can spare
 /// itself those that nobody will see; the context that goes out is that of the span around them then, which says the same.
 pub fn is_recorded() -> bool {
-    let context = Span::current().context();
-    let around = context.span();
-    let around = around.span_context();
-    !around.is_valid() || around.is_sampled()
-}
-
-/// Makes a span the child of a remote one. It must not have been entered yet; a malformed parent changes nothing.
-pub fn set_parent(span: &Span, traceparent: &str, tracestate: &str) {
-    if let Some(parent) = read(traceparent, tracestate) {
-        // It fails only when nothing is traced or the span is filtered out: then there is nothing to connect.
-        let _ = span.set_parent(parent);
-    }
+    Unseen::with_current(|_| ()).is_none()
 }
 
 /// Links a span to a remote one that is related and not its parent; a malformed one changes nothing.
@@ -73,9 +74,13 @@ pub fn add_link(span: &Span, traceparent: &str, tracestate: &str) {
 
 /// Returns the trace that a span belongs to, as 32 lower-case hexadecimal digits.
 pub fn trace_id(span: &Span) -> Option<String> {
-    let context = span.context();
-    let known = context.span().span_context().clone();
-    known.is_valid().then(|| known.trace_id().to_string())
+    let unseen = span.with_subscriber(|(id, dispatch)| Unseen::with(id, dispatch, |unseen| unseen.trace));
+    let trace = unseen.flatten().or_else(|| {
+        let context = span.context();
+        let known = context.span().span_context().clone();
+        known.is_valid().then(|| known.trace_id())
+    });
+    trace.map(|trace| trace.to_string())
 }
 
 /// Marks a span as failed. The reason is a stable word, never a text with contents.
@@ -85,7 +90,7 @@ pub fn mark_failed(span: &Span, reason: &'static str) {
 
 /// Records a span that is over already, with the times it had, e.g. the time that an action waited in a queue.
 ///
-/// A parent that is empty or malformed makes it the root of a new trace.
+/// A parent that is empty or malformed makes it the root of a new trace, if that is kept.
 pub fn record_past(
     name: &str,
     kind: SpanKind,
@@ -95,7 +100,11 @@ pub fn record_past(
     attributes: &[(&'static str, String)],
 ) {
     let Some(tracer) = start::tracer() else { return };
-    let parent = read(traceparent, tracestate).unwrap_or_default();
+    let parent = read(traceparent, tracestate);
+    if parent.is_none() && !origin::is_kept() {
+        return;
+    }
+    let parent = parent.unwrap_or_default();
     let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
     let builder = tracer
         .span_builder(name.to_owned())
@@ -118,21 +127,15 @@ pub(crate) fn read(traceparent: &str, tracestate: &str) -> Option<Context> {
 }
 
 /// Every request is given one, so it is written without the machinery of formatting.
-fn written(context: &Context) -> (String, String) {
-    let span = context.span();
-    let known = span.span_context();
-    if !known.is_valid() {
-        return (String::new(), String::new());
-    }
-    let mut traceparent = String::with_capacity(55);
-    traceparent.push_str("00-");
-    hex::push(&mut traceparent, &known.trace_id().to_bytes());
-    traceparent.push('-');
-    hex::push(&mut traceparent, &known.span_id().to_bytes());
-    traceparent.push('-');
-    // Flags of later versions are not passed on.
-    hex::push(&mut traceparent, &[known.trace_flags().to_u8() & 1]);
-    (traceparent, known.trace_state().header())
+fn traceparent(trace: TraceId, span: SpanId, flags: u8) -> String {
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    hex::push(&mut text, &trace.to_bytes());
+    text.push('-');
+    hex::push(&mut text, &span.to_bytes());
+    text.push('-');
+    hex::push(&mut text, &[flags]);
+    text
 }
 
 /// The two texts of the W3C trace context, as the carrier that OpenTelemetry wants.

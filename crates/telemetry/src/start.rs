@@ -14,11 +14,14 @@ use opentelemetry_sdk::trace::{
 };
 use tokio::runtime::{EnterGuard, Runtime};
 use tracing::Subscriber;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use crate::filter::Logged;
+use crate::gather::Gathering;
 use crate::json::JsonLines;
-use crate::{Config, Error, LogFormat, filter, metric};
+use crate::{Config, Error, LogFormat, filter, metric, origin};
 
 /// How long an export may take before it is given up.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,7 +38,7 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 /// It needs no asynchronous runtime: exports run on one of their own. Everything in `config` is checked before
 /// anything is started, so a failed start can be repeated.
 pub fn init(config: Config) -> Result<Guard, Error> {
-    let logs = filter::logs(&config.log_level)?;
+    let logged = Logged::by(&config.log_level)?;
     if !(0.0..=1.0).contains(&config.sample_ratio) {
         return Err(Error::SampleRatio);
     }
@@ -46,7 +49,9 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     let resource = Resource::builder().with_service_name(config.service).build();
     let mut tracers = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio))));
+        // What begins here and is not kept is never shown to it.
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
+    origin::keep(config.sample_ratio);
     let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(metric::reader()?);
     let mut runtime = None;
     if let Some(export) = export {
@@ -54,7 +59,8 @@ pub fn init(config: Config) -> Result<Guard, Error> {
         meters = meters.with_reader(PeriodicReader::builder(export.metrics).build());
         runtime = Some(export.runtime);
     }
-    let guard = Guard { tracers: tracers.build(), meters: meters.build(), runtime };
+    let lines = (config.log_format == LogFormat::Json).then(Gathering::to_stderr);
+    let guard = Guard { tracers: tracers.build(), meters: meters.build(), runtime, lines: lines.clone() };
     let tracer = guard.tracers.tracer("nooble");
     let _ = TRACER.set(tracer.clone());
     metric::install(&guard.meters);
@@ -62,22 +68,24 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)
+        .with_target(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         // Whoever wants the context asks the span for it, so nothing is put in its place whenever a future is polled.
         .with_context_activation(false)
         .with_filter(filter::traces());
-    let subscriber = Registry::default().with(spans).with(lines(config.log_format).with_filter(logs));
+    let subscriber = Registry::default().with(spans).with(log(lines, logged));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyStarted)?;
     Ok(guard)
 }
 
-/// Keeps telemetry alive; [`Guard::shutdown`] sends what is left.
+/// Keeps telemetry alive; [`Guard::shutdown`] sends what is left. Lines of the log are written when it is dropped at the latest.
 #[derive(Debug)]
 pub struct Guard {
     tracers: SdkTracerProvider,
     meters: SdkMeterProvider,
     runtime: Option<Background>,
+    lines: Option<Gathering>,
 }
 
 impl Guard {
@@ -99,6 +107,14 @@ impl Guard {
             let _ = tracers.shutdown_with_timeout(EXPORT_TIMEOUT);
             let _ = meters.shutdown_with_timeout(EXPORT_TIMEOUT);
         });
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(lines) = &self.lines {
+            lines.flush();
+        }
     }
 }
 
@@ -172,16 +188,18 @@ fn batched(tracers: TracerProviderBuilder, exporter: SpanExporter) -> TracerProv
     tracers.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config).build())
 }
 
-/// Logs go to standard error: standard output belongs to what a command answers.
-fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+/// Logs go to standard error: standard output belongs to what a command answers. As JSON where there is something that
+/// gathers lines, and else for the eye.
+fn log<S>(lines: Option<Gathering>, logged: Logged) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    match format {
-        LogFormat::Json => Box::new(JsonLines::new(std::io::stderr)),
-        LogFormat::Pretty => {
-            let colours = std::io::stderr().is_terminal();
-            Box::new(tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(std::io::stderr))
-        }
+    if let Some(lines) = lines {
+        return Box::new(JsonLines::new(lines, logged));
     }
+    let colours = std::io::stderr().is_terminal();
+    let most = logged.most();
+    let shown = FilterFn::new(move |metadata| logged.shows(metadata)).with_max_level_hint(most);
+    let layer = tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(std::io::stderr);
+    Box::new(layer.with_filter(shown))
 }

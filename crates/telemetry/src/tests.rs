@@ -1,14 +1,15 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::Value;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry::Registry;
 
+use crate::filter::Logged;
 use crate::json::JsonLines;
-use crate::{Error, filter};
+use crate::{Error, Origin, filter};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -36,7 +37,7 @@ fn logged(directives: &str, work: impl FnOnce()) -> Vec<Value> {
     let writer = lines.clone();
     let tracer = SdkTracerProvider::builder().build().tracer("test");
     let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter::traces());
-    let logs = JsonLines::new(move || writer.clone()).with_filter(filter::logs(directives).expect("directives"));
+    let logs = JsonLines::new(move || writer.clone(), Logged::by(directives).expect("directives"));
     tracing::subscriber::with_default(Registry::default().with(spans).with(logs), work);
     lines.read()
 }
@@ -98,8 +99,8 @@ fn a_warning_has_the_fields_of_its_span_even_if_only_warnings_are_logged() {
 
 #[test]
 fn directives_that_make_no_sense_are_refused() {
-    for wrong in ["loud", "queue=loud", "info,,=,"] {
-        assert!(matches!(filter::logs::<Registry>(wrong), Err(Error::LogLevel(_))), "{wrong}");
+    for wrong in ["loud", "queue=loud", "info,,=,", "info,[request]=debug"] {
+        assert!(matches!(Logged::by(wrong), Err(Error::LogLevel(_))), "{wrong}");
     }
 }
 
@@ -110,8 +111,7 @@ fn what_begins_within_a_trace_is_recorded_as_the_trace_is_and_its_context_goes_o
         let parent = format!("00-{known}-b7ad6b7169203331-{flags}");
         let _lines = logged("info", || {
             assert!(crate::is_recorded(), "a span without any around it decides for itself");
-            let span = tracing::info_span!("request");
-            crate::set_parent(&span, &parent, "vendor=1");
+            let span = crate::span!(Origin::remote(&parent, "vendor=1"), "request");
             let _entered = span.enter();
             assert_eq!(crate::is_recorded(), is_recorded, "{parent}");
             let (traceparent, tracestate) = crate::current();
@@ -121,4 +121,32 @@ fn what_begins_within_a_trace_is_recorded_as_the_trace_is_and_its_context_goes_o
             assert_eq!(tracestate, "vendor=1");
         });
     }
+}
+
+#[test]
+fn what_nobody_will_see_stands_in_the_log_all_the_same_and_is_kept_from_opentelemetry() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let mut contexts = Vec::new();
+    let lines = logged("info", || {
+        let request =
+            crate::span!(Origin::remote(parent, ""), "request", task_id = "t-1", late = tracing::field::Empty);
+        let _request = request.enter();
+        request.record("late", 7);
+        tracing::info!("in the request");
+        contexts.push(crate::current().0);
+        let step = crate::span!(Origin::here(), "step", count = 2);
+        let _step = step.enter();
+        tracing::info!("in the step");
+        contexts.push(crate::current().0);
+        assert!(!tracing_opentelemetry::OpenTelemetrySpanExt::context(&step).has_active_span());
+        assert_eq!(crate::trace_id(&step).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    });
+    let [request, step] = &lines[..] else { panic!("two lines: {lines:?}") };
+    for (line, context) in lines.iter().zip(&contexts) {
+        let ids = format!("00-{}-{}-00", line["trace_id"].as_str().unwrap(), line["span_id"].as_str().unwrap());
+        assert_eq!((&line["task_id"], &line["late"], &ids), (&"t-1".into(), &7.into(), context));
+    }
+    assert_eq!((&request["span"], &step["span"], &step["count"]), (&"request".into(), &"step".into(), &2.into()));
+    assert_ne!(request["span_id"], step["span_id"], "each has its own");
+    assert_eq!(request["trace_id"], "0af7651916cd43dd8448eb211c80319c");
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use telemetry::Origin;
 use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
@@ -22,14 +23,15 @@ where
 {
     let begun = Instant::now();
     let method = word(request.method());
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map(MatchedPath::as_str);
     let request_id = request_id(request.headers());
-    let span = span(&request, method, route.as_deref(), &request_id);
+    let span = span(&request, method, route, &request_id);
     telemetry::metric::http::active(1);
     let mut response = answer(request).instrument(span.clone()).await;
     telemetry::metric::http::active(-1);
     let _entered = span.enter();
-    finish(&response, method, route.as_deref(), begun);
+    finish(&response, method, route, begun);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, value);
@@ -46,9 +48,12 @@ where
 fn span(request: &Request, method: &'static str, route: Option<&str>, request_id: &str) -> Span {
     let is_secure = request.extensions().get::<Secure>().is_some_and(|secure| secure.0);
     let client = request.extensions().get::<ClientAddress>().map(|client| field::display(client.0));
-    let span = tracing::info_span!(
+    let (parent, state) = telemetry::propagate::extract(request.headers());
+    let (blank, shown) = route.map_or(("", ""), |route| (" ", route));
+    telemetry::span!(
+        Origin::remote(&parent, &state),
         "http.request",
-        otel.name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}")),
+        otel.name = %format_args!("{method}{blank}{shown}"),
         otel.kind = "server",
         http.request.method = method,
         http.route = route,
@@ -61,10 +66,7 @@ fn span(request: &Request, method: &'static str, route: Option<&str>, request_id
         error.r#type = field::Empty,
         nooble.request_id = request_id,
         nooble.task_id = field::Empty,
-    );
-    let (parent, state) = telemetry::propagate::extract(request.headers());
-    telemetry::set_parent(&span, &parent, &state);
-    span
+    )
 }
 
 fn finish(response: &Response, method: &'static str, route: Option<&str>, begun: Instant) {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use http::Request;
+use telemetry::Origin;
 use tonic::body::Body;
 use tracing::Instrument as _;
 
@@ -38,17 +39,16 @@ impl Around for TraceLayer {
 }
 
 fn server_span(method: &str, request: &Request<Body>) -> tracing::Span {
-    let span = tracing::info_span!(
+    let (parent, state) = telemetry::propagate::extract(request.headers());
+    telemetry::span!(
+        Origin::remote(&parent, &state),
         "rpc",
         otel.name = method,
         otel.kind = "server",
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = tracing::field::Empty,
-    );
-    let (parent, state) = telemetry::propagate::extract(request.headers());
-    telemetry::set_parent(&span, &parent, &state);
-    span
+    )
 }
 
 fn finish(span: &tracing::Span, method: &str, code: tonic::Code, begun: Instant) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fault::{Failure, reason};
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use telemetry::Origin;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -39,7 +40,7 @@ impl Peer {
         let asked = deadline::of(request.headers());
         let limit = asked.or_else(|| (!deadline::is_long(request.uri().path())).then_some(DEFAULT));
         let headers = request.headers_mut();
-        if let Some(limit) = limit {
+        if let (None, Some(limit)) = (asked, limit) {
             headers.insert(deadline::GRPC_TIMEOUT, deadline::header(limit));
         }
         headers.insert(HEADER, self.signed.header(&self.caller));
@@ -95,7 +96,8 @@ fn span(method: &str) -> Span {
     if !telemetry::is_recorded() {
         return Span::none();
     }
-    tracing::info_span!(
+    telemetry::span!(
+        Origin::here(),
         "rpc",
         otel.name = method,
         otel.kind = "client",

@@ -32,6 +32,7 @@
 //!
 //! Request metrics have the names of OpenTelemetry's semantic conventions, the others begin with `nooble_<crate>`.
 
+mod bound;
 pub mod connection;
 pub mod grpc;
 pub mod http;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use telemetry::{Config, Error, LogFormat, SpanKind, metric};
+use telemetry::{Config, Error, LogFormat, Origin, SpanKind, metric};
 use testkit::otlp::{self, Collector};
 use tracing::Instrument as _;
 
@@ -31,6 +31,10 @@ async fn spans_arrive_with_their_parents_and_times_and_metrics_are_rendered() {
     let (start, end) = the_wait(&carried);
     the_work(&carried);
     let sampled_out = "00-33333333333333333333333333333333-4444444444444444-00";
+    telemetry::span!(Origin::remote(sampled_out, ""), "not sampled").in_scope(|| {
+        assert!(!telemetry::is_recorded());
+        let _below = telemetry::span!(Origin::here(), "not sampled either").entered();
+    });
     telemetry::record_past("not sampled", SpanKind::Internal, (sampled_out, ""), start, end, &[]);
 
     guard.flush();
@@ -56,8 +60,7 @@ async fn spans_arrive_with_their_parents_and_times_and_metrics_are_rendered() {
 }
 
 fn before_the_start() {
-    let span = tracing::info_span!("nothing");
-    telemetry::set_parent(&span, REMOTE, "");
+    let span = telemetry::span!(Origin::remote(REMOTE, ""), "nothing");
     assert_eq!(span.in_scope(telemetry::current), (String::new(), String::new()));
     assert_eq!(telemetry::trace_id(&span), None);
     telemetry::record_past("nothing", SpanKind::Internal, (REMOTE, ""), UNIX_EPOCH, SystemTime::now(), &[]);
@@ -80,12 +83,17 @@ async fn a_request() -> (String, String) {
     headers.append("tracestate", "a=1".parse().expect("a header"));
     headers.append("tracestate", "b=2".parse().expect("a header"));
     let (parent, state) = telemetry::propagate::extract(&headers);
-    let span = tracing::info_span!("request", otel.name = "POST /api/chat/send", otel.kind = "server", task_id = "t-1");
-    telemetry::set_parent(&span, &parent, &state);
+    let span = telemetry::span!(
+        Origin::remote(&parent, &state),
+        "request",
+        otel.name = "POST /api/chat/send",
+        otel.kind = "server",
+        task_id = "t-1"
+    );
     async {
         let trace = telemetry::trace_id(&tracing::Span::current());
         assert_eq!(trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-        let send = tracing::info_span!("send", otel.kind = "producer");
+        let send = telemetry::span!(Origin::here(), "send", otel.kind = "producer");
         let _entered = send.enter();
         let mut metadata = tonic::metadata::MetadataMap::new();
         telemetry::propagate::inject(&mut metadata);
@@ -105,8 +113,12 @@ fn the_wait((parent, state): &(String, String)) -> (SystemTime, SystemTime) {
 }
 
 fn the_work((parent, state): &(String, String)) {
-    let span = tracing::info_span!("process", otel.name = "process query.search", otel.kind = "consumer");
-    telemetry::set_parent(&span, parent, state);
+    let span = telemetry::span!(
+        Origin::remote(parent, state),
+        "process",
+        otel.name = "process query.search",
+        otel.kind = "consumer"
+    );
     telemetry::add_link(&span, OTHER, "");
     telemetry::add_link(&span, "nonsense", "");
     telemetry::mark_failed(&span, "PROVIDER_BROKEN");

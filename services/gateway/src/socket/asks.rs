@@ -3,6 +3,7 @@
 use action::{AgentId, CollectionId, ContextType, ConversationId, TaskId};
 use fault::{Failure, reason};
 use serde_json::{Map, Value};
+use telemetry::Origin;
 use tracing::{Instrument as _, Span, field};
 
 use super::frames::Envelope;
@@ -30,7 +31,8 @@ pub(super) async fn send(principal: Principal, asked: Asked) -> Envelope {
 }
 
 fn span(kind: &'static str, principal: &Principal, request_id: Option<&str>) -> Span {
-    tracing::info_span!(
+    telemetry::span!(
+        Origin::here(),
         parent: None,
         "ws.receive",
         otel.name = format!("receive {kind}"),

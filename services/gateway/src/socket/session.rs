@@ -10,6 +10,7 @@ use fault::{Failure, reason};
 use futures::future::{BoxFuture, OptionFuture};
 use proto::task::v1::Frame;
 use service_kit::Bucket;
+use telemetry::Origin;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -291,7 +292,8 @@ impl Session {
             telemetry::metric::session::pushed(kind);
             return Ok(());
         };
-        let span = tracing::info_span!(
+        let span = telemetry::span!(
+            Origin::remote(&trace.traceparent, &trace.tracestate),
             parent: None,
             "ws.push",
             otel.name = format!("push {kind}"),
@@ -301,7 +303,6 @@ impl Session {
             nooble.session_id = %self.principal.addressee.session,
             nooble.frame.seq = seq,
         );
-        telemetry::set_parent(&span, &trace.traceparent, &trace.tracestate);
         let pushed = async {
             line.say(envelope.to_json()).await?;
             tracing::info!(task_id = %task, kind, seq, "result delivered");
