@@ -1,5 +1,6 @@
 //! The other services of the mesh, as clients that say on whose behalf they call.
 
+mod body;
 mod config;
 mod dial;
 mod endpoint;
@@ -7,6 +8,7 @@ mod peer;
 mod pool;
 mod replay;
 mod resolve;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! What a credential may be used for.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,30 +41,51 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The permissions of a caller.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Scopes(BTreeSet<Scope>);
+impl Scope {
+    /// Returns its place among all there are.
+    const fn bit(self) -> u16 {
+        match self {
+            Self::Tenant => 1,
+            Self::Admin => 1 << 1,
+            Self::Worker(domain) => 1 << (2 + domain as u16),
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::Tenant, Self::Admin].into_iter().chain(Domain::ALL.map(Self::Worker))
+    }
+}
+
+/// The permissions of a caller. A bit each, because callers are handed on all the time.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Scopes(u16);
 
 impl Scopes {
     /// Reads permissions as management stores them. Words of a later version grant nothing.
     pub fn parse<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Self {
-        Self(words.into_iter().filter_map(|word| word.as_ref().parse().ok()).collect())
+        words.into_iter().filter_map(|word| word.as_ref().parse::<Scope>().ok()).collect()
     }
 
     /// Tells whether a permission is among them.
     pub fn contains(&self, scope: Scope) -> bool {
-        self.0.contains(&scope)
+        self.0 & scope.bit() != 0
     }
 
     /// Returns the permissions as words.
     pub fn words(&self) -> Vec<String> {
-        self.0.iter().map(ToString::to_string).collect()
+        Scope::all().filter(|scope| self.contains(*scope)).map(|scope| scope.to_string()).collect()
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Scope::all().filter(|scope| self.contains(*scope))).finish()
     }
 }
 
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().collect())
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()))
     }
 }
 

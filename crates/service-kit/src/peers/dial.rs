@@ -1,35 +1,21 @@
 //! Opening a connection to one process, until it has shown that it answers.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Version, header};
 use http_body_util::Full;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 
 use super::resolve::Target;
+use super::wire::{self, Sender};
+use crate::Tasks;
 use crate::tls::MeshTls;
 
 /// Connecting, with the first answer, takes longer only when nobody is there.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
-
-/// A process that vanished without a word is noticed by its silence, also while nobody calls it.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PING_ANSWER: Duration = Duration::from_secs(3);
-
-/// A byte stream to a process.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// What sends calls over a connection.
-pub(super) type Sender = http2::SendRequest<Body>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -39,66 +25,40 @@ pub(super) enum DialError {
     #[error("no handshake")]
     Tls(#[source] std::io::Error),
     #[error("does not speak HTTP/2")]
-    Handshake(#[source] hyper::Error),
+    Handshake(#[source] h2::Error),
     #[error("gave no answer")]
-    Silent(#[source] hyper::Error),
+    Silent(#[source] h2::Error),
     #[error("did not answer in time")]
     Late,
 }
 
-/// An open connection; it moves while this is polled.
-pub(super) struct Connection {
-    pub(super) sender: Sender,
-    driver: Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>,
+/// Tells whether the process answers. Connecting shows only that somebody listens, and with TLS 1.3 not even that the process
+/// accepts who connects.
+pub(super) async fn probe(sender: &Sender, target: &Target) -> Result<(), DialError> {
+    let asking = sender.send(question(target));
+    let answer = tokio::time::timeout(CONNECT, asking).await.map_err(|_| DialError::Late)?;
+    answer.map(drop).map_err(|failed| DialError::Silent(failed.error))
 }
 
-impl Connection {
-    /// Completes when the connection takes no more calls.
-    pub(super) async fn ended(&mut self) {
-        if let Err(error) = self.driver.as_mut().await {
-            tracing::debug!(%error, "connection to a peer broke");
-        }
-    }
-
-    /// Tells whether the process answers. Connecting shows only that somebody listens, and with TLS 1.3 not even that the
-    /// process accepts who connects.
-    pub(super) async fn probe(&mut self, target: &Target) -> Result<(), DialError> {
-        let mut sender = self.sender.clone();
-        let asking = sender.send_request(question(target));
-        let asked = async {
-            tokio::select! {
-                answer = asking => answer.map(drop).map_err(DialError::Silent),
-                () = self.ended() => Err(DialError::Late),
-            }
-        };
-        tokio::time::timeout(CONNECT, asked).await.unwrap_or(Err(DialError::Late))
-    }
-}
-
-/// Connects, and waits for a first answer.
-pub(super) async fn dial(address: SocketAddr, target: &Target, tls: Option<&MeshTls>) -> Result<Connection, DialError> {
+/// Connects, and waits for a first answer. What moves the connection runs in `tasks`.
+pub(super) async fn dial(
+    address: SocketAddr,
+    target: &Target,
+    tls: Option<&MeshTls>,
+    tasks: &Tasks,
+) -> Result<Sender, DialError> {
     let opening = async {
         let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
         stream.set_nodelay(true).map_err(DialError::Connect)?;
-        match tls {
-            Some(tls) => speak(Box::new(tls.connect(&target.host, stream).await.map_err(DialError::Tls)?)).await,
-            None => speak(Box::new(stream)).await,
-        }
+        let opened = match tls {
+            Some(tls) => wire::open(tls.connect(&target.host, stream).await.map_err(DialError::Tls)?, tasks).await,
+            None => wire::open(stream, tasks).await,
+        };
+        opened.map_err(DialError::Handshake)
     };
-    let mut connection = tokio::time::timeout(CONNECT, opening).await.unwrap_or(Err(DialError::Late))?;
-    connection.probe(target).await?;
-    Ok(connection)
-}
-
-async fn speak(stream: Box<dyn Stream>) -> Result<Connection, DialError> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_ANSWER)
-        .keep_alive_while_idle(true);
-    let (sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(DialError::Handshake)?;
-    Ok(Connection { sender, driver: Box::pin(driver) })
+    let sender = tokio::time::timeout(CONNECT, opening).await.unwrap_or(Err(DialError::Late))?;
+    probe(&sender, target).await?;
+    Ok(sender)
 }
 
 /// Every process answers the health service, without identity; whatever it answers, it is there.

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::dial::{Connection, Sender, dial};
+use super::dial::{dial, probe};
 use super::resolve::Target;
+use super::wire::Sender;
+use crate::Tasks;
 use crate::tls::MeshTls;
 
 /// A call that a caller gave up after this long without an answer makes the connection doubtful.
@@ -123,6 +125,7 @@ impl Endpoint {
     pub(super) async fn run(
         self: Arc<Self>,
         tls: Option<MeshTls>,
+        tasks: Tasks,
         changes: watch::Sender<()>,
         ending: CancellationToken,
     ) {
@@ -130,10 +133,10 @@ impl Endpoint {
             let mut failures = 0_u32;
             loop {
                 let begun = Instant::now();
-                match dial(self.address, &self.target, tls.as_ref()).await {
-                    Ok(connection) => {
-                        self.turn(State::Live(connection.sender.clone()), &changes);
-                        self.keep(connection, &changes).await;
+                match dial(self.address, &self.target, tls.as_ref(), &tasks).await {
+                    Ok(sender) => {
+                        self.turn(State::Live(sender.clone()), &changes);
+                        self.keep(sender, &changes).await;
                         failures = if begun.elapsed() < SETTLED { failures.saturating_add(1) } else { 0 };
                         self.turn(State::Connecting, &changes);
                         if failures == 0 {
@@ -159,17 +162,17 @@ impl Endpoint {
         self.turn(State::Failed(Instant::now()), &changes);
     }
 
-    /// Moves a connection until it ends, or does not answer when it is asked.
-    async fn keep(&self, mut connection: Connection, changes: &watch::Sender<()>) {
+    /// Keeps a connection until it ends, or does not answer when it is asked. Its calls end by themselves.
+    async fn keep(&self, sender: Sender, changes: &watch::Sender<()>) {
         loop {
             tokio::select! {
-                () = connection.ended() => return,
+                () = sender.closed() => return,
                 () = self.wake.notified() => {
-                    if let Err(error) = connection.probe(&self.target).await {
+                    if let Err(error) = probe(&sender, &self.target).await {
                         tracing::warn!(address = %self.address, %error, "peer does not answer any more");
                         return;
                     }
-                    self.turn(State::Live(connection.sender.clone()), changes);
+                    self.turn(State::Live(sender.clone()), changes);
                 }
             }
         }

@@ -12,10 +12,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
 
 use super::Reach;
-use super::dial::{CONNECT, Sender};
+use super::dial::CONNECT;
 use super::endpoint::{Endpoint, Flight, Use};
 use super::replay::Copy;
 use super::resolve::Target;
+use super::wire::{Failed, Sender};
 use crate::Tasks;
 
 /// A call that could not be sent is tried on so many connections.
@@ -31,7 +32,7 @@ pub(super) enum Away {
     Nobody,
     /// The connection broke; whether the call was handled is not known.
     #[error("the connection broke")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] h2::Error),
 }
 
 /// The processes of a service. Clones share everything; when the last is gone, the connections end.
@@ -106,20 +107,17 @@ impl Pool {
         self.shared.start();
         let (mut request, mut copy) = Copy::of(request).await;
         for _ in 0..MOST_TRIES {
-            let (endpoint, mut sender) = self.shared.choose(only).await?;
+            let (endpoint, sender) = self.shared.choose(only).await?;
             address(&mut request, &endpoint.target);
             let flight = Flight::begin(endpoint);
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    flight.land();
-                    return Ok(response.map(Body::new));
-                }
-                Err(mut error) => {
-                    flight.land();
-                    let unsent = error.take_message();
+            let answer = sender.send(request).await;
+            flight.land();
+            match answer {
+                Ok(response) => return Ok(response),
+                Err(Failed { error, unsent }) => {
                     request = match unsent.or_else(|| copy.take().map(Copy::into_request)) {
                         Some(again) => again,
-                        None => return Err(Away::Broken(error.into_error())),
+                        None => return Err(Away::Broken(error)),
                     };
                 }
             }
@@ -143,7 +141,12 @@ impl Shared {
     }
 
     fn run(&self, endpoint: &Arc<Endpoint>) {
-        let running = Arc::clone(endpoint).run(self.reach.tls.clone(), self.changes.clone(), self.ending.clone());
+        let running = Arc::clone(endpoint).run(
+            self.reach.tls.clone(),
+            self.tasks.clone(),
+            self.changes.clone(),
+            self.ending.clone(),
+        );
         self.tasks.spawn_apart(running);
     }
 
