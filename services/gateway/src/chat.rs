@@ -114,7 +114,9 @@ pub(crate) async fn send(
         let NotAdmitted { failure, windows } = refused;
         limits::refused(NotAdmitted { failure: by_header(failure), windows })
     })?;
-    Ok((limits::headers(&windows), Json(answer)).into_response())
+    let mut response = Json(answer).into_response();
+    limits::show(response.headers_mut(), &windows);
+    Ok(response)
 }
 
 /// Brings a message of a proved caller to the orchestrator: access, limits, and only then the call. What the orchestrator

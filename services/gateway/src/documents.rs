@@ -54,6 +54,7 @@ pub(crate) struct UploadBody {
 /// Identity, assertions, headers and limits are looked at first, then the parts as they arrive.
 #[utoipa::path(
     post, path = "/api/v1/documents", tag = "documents", operation_id = "uploadDocument",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it again safe")),
     request_body(content = UploadBody, content_type = "multipart/form-data"),
     responses((status = 202, body = DocumentView), (status = "default", response = ProblemView)),
 )]

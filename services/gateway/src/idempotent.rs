@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use action::{AgentId, UserId};
 use axum::body::{Body, Bytes};
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, reason};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -17,7 +16,9 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use idempotency::{Begun, Lease};
 use service_kit::Caller;
 use sha2::{Digest as _, Sha256};
+use tower::ServiceExt as _;
 
+use crate::around::Handler;
 use crate::body;
 use crate::credential::Credential;
 use crate::edge::Edge;
@@ -28,6 +29,9 @@ use crate::problem::{PROBLEM_JSON, Refusal, Refused, refuse};
 
 /// The header that carries the key.
 pub(crate) const KEY: &str = "Idempotency-Key";
+const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+/// The routes that create something when they are posted to.
+pub(crate) const CREATING: [&str; 4] = ["/api/chat/send", "/api/v1/agents", "/api/v1/collections", "/api/v1/documents"];
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Most characters of a key.
@@ -37,18 +41,23 @@ const OVERHEAD: u64 = 64 * 1024;
 /// Most bytes of an answer that is remembered; answers to requests that create are small.
 const ANSWER: usize = 256 * 1024;
 
-/// Wraps the routes that create.
-pub(crate) async fn once(State(edge): State<Edge>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
-        return next.run(request).await;
-    }
-    match run_once(&edge, request, next).await {
+/// Tells whether a request is to be answered once: it creates, and has a key.
+pub(crate) fn is_asked(request: &Request) -> bool {
+    let creates = |path: &MatchedPath| CREATING.contains(&path.as_str());
+    request.method() == Method::POST
+        && request.headers().contains_key(NAME)
+        && request.extensions().get::<MatchedPath>().is_some_and(creates)
+}
+
+/// Answers such a request.
+pub(crate) async fn once(edge: &Edge, request: Request, handler: impl Handler) -> Response {
+    match run_once(edge, request, handler).await {
         Ok(response) => response,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response, Refusal> {
+async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Result<Response, Refusal> {
     let key = key(request.headers())?;
     // Who sends it is proved before anything is looked up: the keys of a tenant are its own.
     let caller = edge.resolve(&Credential::of(request.headers())?).await?;
@@ -88,7 +97,7 @@ async fn run_once(edge: &Edge, request: Request, next: Next) -> Result<Response,
         Taken::Coming(body) => hash.watch(body),
     };
     let response = tokio::select! {
-        response = next.run(Request::from_parts(parts, body)) => response,
+        Ok(response) = handler.oneshot(Request::from_parts(parts, body)) => response,
         // Somebody else has the lease; whatever came of this run, the other one makes the same.
         () = lease.keep() => return Err(Failure::internal().into()),
     };

@@ -26,7 +26,9 @@ pub(crate) fn refused(refused: NotAdmitted) -> Refusal {
     let NotAdmitted { failure, windows } = refused;
     let violated = fact(&failure, "window").and_then(|name| windows.iter().find(|window| window.name == name));
     let mut headers = headers(&windows);
-    headers.extend(violated.map(nearest).unwrap_or_default());
+    if let Some(violated) = violated {
+        nearest(&mut headers, violated);
+    }
     Refusal::from(failure).with_headers(headers)
 }
 
@@ -73,13 +75,19 @@ fn used_up(refused: &Refused) -> Option<Duration> {
     failure.retry_delay().filter(|_| counts_requests)
 }
 
+/// Returns the limits as [`show`] writes them.
+pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    show(&mut headers, windows);
+    headers
+}
+
 /// Writes the limits: `RateLimit-Policy` and `RateLimit` as the IETF's draft has them, and for clients that know no better
 /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the tier's window of requests that is nearest to its end. Nothing
 /// for a tier without limits.
-pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+pub(crate) fn show(headers: &mut HeaderMap, windows: &[Window]) {
     if windows.is_empty() {
-        return headers;
+        return;
     }
     for (name, item) in [(POLICY, policy as fn(&mut String, &Window)), (STANDING, standing)] {
         if let Ok(value) = HeaderValue::try_from(list(windows, item)) {
@@ -87,8 +95,9 @@ pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
         }
     }
     let of_tier = windows.iter().filter(|window| matches!(window.name, "minute" | "day"));
-    headers.extend(of_tier.min_by_key(|window| window.remaining).map(nearest).unwrap_or_default());
-    headers
+    if let Some(window) = of_tier.min_by_key(|window| window.remaining) {
+        nearest(headers, window);
+    }
 }
 
 fn list(windows: &[Window], item: fn(&mut String, &Window)) -> String {
@@ -151,23 +160,21 @@ fn put<const N: usize>(text: &mut String, words: [&str; N], number: u64) {
     text.push_str(itoa::Buffer::new().format(number));
 }
 
-fn nearest(window: &Window) -> HeaderMap {
-    HeaderMap::from_iter([
-        (LIMIT, HeaderValue::from(window.limit)),
-        (REMAINING, HeaderValue::from(window.remaining)),
-        (RESET, HeaderValue::from(window.reset_seconds())),
-    ])
+fn nearest(headers: &mut HeaderMap, window: &Window) {
+    headers.insert(LIMIT, window.limit.into());
+    headers.insert(REMAINING, window.remaining.into());
+    headers.insert(RESET, window.reset_seconds().into());
 }
 
 /// Makes the refusal of a limit that another service looked at, with what it says about it.
 pub(crate) fn refusal(failure: Failure) -> Refusal {
     let limit = fact(&failure, "limit").and_then(|limit| limit.parse().ok());
-    let headers = match (failure.reason() == &reason::RATE_LIMIT_EXCEEDED, limit, failure.retry_delay()) {
-        (true, Some(limit), Some(reset)) => {
-            nearest(&Window { name: "", limit, remaining: 0, reset, length: Duration::ZERO })
-        }
-        _ => HeaderMap::new(),
-    };
+    let mut headers = HeaderMap::new();
+    if let (true, Some(limit), Some(reset)) =
+        (failure.reason() == &reason::RATE_LIMIT_EXCEEDED, limit, failure.retry_delay())
+    {
+        nearest(&mut headers, &Window { name: "", limit, remaining: 0, reset, length: Duration::ZERO });
+    }
     Refusal::from(failure).with_headers(headers)
 }
 

@@ -10,19 +10,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::around::{self, Around};
+use crate::around::Around;
 use crate::edge::Edge;
 use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
     agents, asyncapi, chat, chat_tasks, collections, completions, conversations, document_list, documents, errors_page,
-    events, health, idempotent, metrics, public, rate_limit, socket, stats, tasks, tickets,
+    events, health, metrics, public, rate_limit, socket, stats, tasks, tickets,
 };
 
 /// Makes the router.
 pub(crate) fn router(edge: Edge) -> Router {
     let around = Around::new(edge.clone());
-    let (documented, mut contract) = documented(&edge);
+    let (documented, mut contract) = documented();
     openapi::complete(&mut contract);
     documented
         .route("/ws/{session_id}", get(socket::upgrade))
@@ -32,24 +32,21 @@ pub(crate) fn router(edge: Edge) -> Router {
         .merge(pages(contract))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .fallback(public::or_not_found)
-        .layer(axum::middleware::from_fn_with_state(around, around::answer))
+        .layer(around)
         .with_state(edge)
 }
 
 /// The routes of the contract, and the document that describes them.
-fn documented(edge: &Edge) -> (Router<Edge>, utoipa::openapi::OpenApi) {
+fn documented() -> (Router<Edge>, utoipa::openapi::OpenApi) {
     let openai = OpenApiRouter::new()
         .routes(routes!(completions::create))
         .routes(routes!(completions::models::list))
         .routes(routes!(completions::models::get));
-    let creating = OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Contract::openapi())
         .routes(routes!(chat::send))
         .routes(routes!(agents::list, agents::create))
         .routes(routes!(collections::list, collections::create))
         .routes(routes!(document_list::list, documents::upload))
-        .layer(axum::middleware::from_fn_with_state(edge.clone(), idempotent::once));
-    OpenApiRouter::with_openapi(Contract::openapi())
-        .merge(creating)
         .routes(routes!(chat_tasks::status))
         .routes(routes!(chat_tasks::cancel))
         .routes(routes!(chat_tasks::health))
@@ -105,4 +102,26 @@ pub(crate) fn not_found() -> Refusal {
 
 fn method_not_allowed() -> Refusal {
     Failure::new(&reason::METHOD_NOT_ALLOWED, "the path does not take this method").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::documented;
+    use crate::idempotent::{CREATING, KEY};
+
+    #[test]
+    fn the_routes_that_may_be_sent_again_are_those_whose_contract_says_so() {
+        let (_, contract) = documented();
+        let contract = serde_json::to_value(contract).unwrap();
+        let has_key = |path: &serde_json::Value| {
+            let parameters = path["post"]["parameters"].as_array();
+            parameters.is_some_and(|all| all.iter().any(|parameter| parameter["name"] == KEY))
+        };
+        let paths = contract["paths"].as_object().unwrap();
+        let mut said: Vec<_> = paths.iter().filter(|(_, path)| has_key(path)).map(|(path, _)| path.as_str()).collect();
+        said.sort_unstable();
+        let mut done = CREATING;
+        done.sort_unstable();
+        assert_eq!(said, done);
+    }
 }
