@@ -37,6 +37,11 @@ impl<W> JsonLines<W> {
         Self { writer, logged, dispatch: OnceLock::new() }
     }
 
+    /// Tells whether the log or the traces want something.
+    fn is_wanted(&self, metadata: &Metadata<'_>) -> bool {
+        self.logged.shows(metadata) || filter::is_traced(metadata)
+    }
+
     /// The current dispatcher cannot be asked from inside an event, so the one that registered this layer is kept.
     fn ids(&self, span: &Id) -> Option<(TraceId, SpanId)> {
         let dispatch = self.dispatch.get()?.upgrade()?;
@@ -61,12 +66,11 @@ where
 
     /// Says no only to what nobody wants: what a layer without a filter refuses is refused for all.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let is_wanted = self.logged.shows(metadata) || filter::is_traced(metadata);
-        if is_wanted { Interest::always() } else { Interest::never() }
+        if self.is_wanted(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        self.logged.shows(metadata) || filter::is_traced(metadata)
+        self.is_wanted(metadata)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -4,6 +4,7 @@
 //! What always holds: a call that was not sent is given back, and one that may have been is not.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,9 +32,13 @@ const SEND_BUFFER: usize = 1024 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_ANSWER: Duration = Duration::from_secs(3);
 
-/// What sends calls over a connection. Clones share it; it ends when they and their calls have ended.
+/// What sends calls over a connection. Clones share it; it ends when they and their calls have ended. Every call takes one, so they
+/// cost no more than a count.
 #[derive(Clone, Debug)]
-pub(super) struct Sender {
+pub(super) struct Sender(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     requests: SendRequest<Bytes>,
     tasks: Tasks,
     closed: CancellationToken,
@@ -71,7 +76,7 @@ where
         }
         drop(closing);
     });
-    Ok(Sender { requests, tasks: tasks.clone(), closed })
+    Ok(Sender(Arc::new(Inner { requests, tasks: tasks.clone(), closed })))
 }
 
 /// Completes when the other side does not answer.
@@ -86,12 +91,12 @@ async fn silence(pings: Option<PingPong>) {
 impl Sender {
     /// Tells whether no call can be sent any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
+        self.0.closed.is_cancelled()
     }
 
     /// Completes when no call can be sent any more.
     pub(super) async fn closed(&self) {
-        self.closed.cancelled().await;
+        self.0.closed.cancelled().await;
     }
 
     /// Makes a call and returns the head of its answer, whose body follows.
@@ -113,9 +118,9 @@ impl Sender {
     /// Sends the head of a call.
     async fn begin(&self, request: Request<Body>) -> Result<(ResponseFuture, SendStream<Bytes>, Body), Failed> {
         // Each call waits for its own turn where the other side takes only so many at once.
-        let mut requests = self.requests.clone();
+        let mut requests = self.0.requests.clone();
         if let Err(error) = poll_fn(|cx| requests.poll_ready(cx)).await {
-            self.closed.cancel();
+            self.0.closed.cancel();
             return Err(Failed { error, unsent: Some(request) });
         }
         let (mut head, body) = request.into_parts();
@@ -123,7 +128,7 @@ impl Sender {
         match requests.send_request(Request::from_parts(head.clone(), ()), false) {
             Ok((answer, stream)) => Ok((answer, stream, body)),
             Err(error) => {
-                self.closed.cancel();
+                self.0.closed.cancel();
                 head.extensions = extensions;
                 Err(Failed { error, unsent: Some(Request::from_parts(head, body)) })
             }
@@ -134,7 +139,7 @@ impl Sender {
     fn follow(&self, mut stream: SendStream<Bytes>, body: Outgoing, piece: Piece) -> DropGuard {
         let given_up = CancellationToken::new();
         let guard = given_up.clone().drop_guard();
-        self.tasks.spawn_apart(async move {
+        self.0.tasks.spawn_apart(async move {
             let is_sent = tokio::select! {
                 () = given_up.cancelled() => false,
                 () = pump(&mut stream, body, piece) => true,

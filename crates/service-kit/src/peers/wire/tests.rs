@@ -8,9 +8,10 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tonic::body::Body;
 
-use super::{Sender, open};
+use super::{Failed, Sender, open};
 use crate::Tasks;
 
 type Server = server::Connection<DuplexStream, Bytes>;
@@ -92,10 +93,7 @@ async fn a_message_that_is_longer_than_the_other_side_takes_at_once_arrives_whol
 #[tokio::test]
 async fn pieces_are_sent_as_they_come_and_the_answer_need_not_wait_for_the_last() {
     let (sender, mut server, tasks) = connected(&server::Builder::new()).await;
-    let (pieces, coming) = mpsc::channel::<Bytes>(1);
-    let coming = pieces_of(coming).map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-    let caller = sender.clone();
-    let calling = tasks.spawn(async move { caller.send(request(Body::new(StreamBody::new(coming)))).await });
+    let (pieces, calling) = calling_bit_by_bit(&sender, &tasks);
     let (mut call, mut respond) = next(&mut server).await;
     let conversation = async {
         let _answering = respond.send_response(Response::new(()), false).expect("a head");
@@ -111,8 +109,17 @@ async fn pieces_are_sent_as_they_come_and_the_answer_need_not_wait_for_the_last(
     tokio::select! { () = conversation => {}, () = move_on(server) => panic!("the connection ended") }
 }
 
-fn pieces_of(mut pieces: mpsc::Receiver<Bytes>) -> impl futures::Stream<Item = Bytes> + Send {
-    futures::stream::poll_fn(move |cx| pieces.poll_recv(cx))
+/// Makes a call whose body comes as it is sent here.
+fn calling_bit_by_bit(
+    sender: &Sender,
+    tasks: &Tasks,
+) -> (mpsc::Sender<Bytes>, JoinHandle<Result<Response<Body>, Failed>>) {
+    let (pieces, mut coming) = mpsc::channel::<Bytes>(1);
+    let coming = futures::stream::poll_fn(move |cx| coming.poll_recv(cx));
+    let coming = coming.map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    let caller = sender.clone();
+    let calling = tasks.spawn(async move { caller.send(request(Body::new(StreamBody::new(coming)))).await });
+    (pieces, calling)
 }
 
 #[tokio::test]
@@ -139,10 +146,7 @@ async fn a_body_that_cannot_be_made_and_a_caller_that_goes_away_are_told() {
 async fn a_caller_that_goes_away_in_the_middle_of_its_body_or_of_the_answer_withdraws_the_call() {
     for is_answered in [false, true] {
         let (sender, mut server, tasks) = connected(&server::Builder::new()).await;
-        let (pieces, coming) = mpsc::channel::<Bytes>(1);
-        let coming = pieces_of(coming).map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-        let caller = sender.clone();
-        let calling = tasks.spawn(async move { caller.send(request(Body::new(StreamBody::new(coming)))).await });
+        let (pieces, calling) = calling_bit_by_bit(&sender, &tasks);
         let (mut call, mut respond) = next(&mut server).await;
         let withdrawing = async {
             pieces.send(Bytes::from_static(b"half")).await.expect("somebody listens");
@@ -174,7 +178,7 @@ async fn what_is_not_sent_is_given_back_and_the_connection_takes_no_more() {
 #[tokio::test]
 async fn a_connection_ends_when_those_who_call_and_their_calls_have_ended() {
     let (sender, mut server, tasks) = connected(&server::Builder::new()).await;
-    let closed = sender.closed.clone();
+    let closed = sender.0.closed.clone();
     let calling = tasks.spawn(async move { sender.send(whole(b"question".to_vec())).await.map(drop) });
     let (_call, mut respond) = next(&mut server).await;
     assert!(!closed.is_cancelled(), "a call is on its way");
