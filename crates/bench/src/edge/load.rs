@@ -46,6 +46,15 @@ impl Outcome {
         self.requests() as f64 / self.seconds.max(1e-9)
     }
 
+    /// Adds what came after it.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.seconds += other.seconds;
+        self.latency.join(&other.latency);
+    }
+
     /// Fails unless every answer had this status.
     pub(crate) fn all(&self, status: u16) -> Result<()> {
         if self.statuses.keys().any(|other| *other != status) || self.statuses.is_empty() {
@@ -86,11 +95,7 @@ impl Load {
         let running: Vec<_> = (0..connections).map(|_| beside(self.clone().one(begun + time))).collect();
         let mut whole = Outcome::default();
         for one in running {
-            let one = one.await??;
-            for (status, count) in one.statuses {
-                *whole.statuses.entry(status).or_default() += count;
-            }
-            whole.latency.join(&one.latency);
+            whole.join(&one.await??);
         }
         whole.seconds = begun.elapsed().as_secs_f64();
         Ok(whole)
