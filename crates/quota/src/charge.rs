@@ -102,6 +102,11 @@ impl Planned {
         matches!(self.name, TOKENS_MINUTE | TOKENS_DAY)
     }
 
+    /// Tells whether another one counts the same up to the same limit; what each charges may differ.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.unit == other.unit && self.limit == other.limit && self.name == other.name && self.scope == other.scope
+    }
+
     /// Writes the beginning of its key behind `rate_limit:{tenant}`.
     pub(crate) fn write_suffix(&self, text: &mut String) {
         match &self.scope {

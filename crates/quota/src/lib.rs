@@ -26,7 +26,8 @@
 //! # What always holds
 //!
 //! * A decision is one script and one round trip, however many limits there are; on a cluster, counting for the tier is
-//!   another one.
+//!   another one. Requests of a tenant that come while others of it are being decided share the next one, and each is decided as
+//!   if it came alone, in their order.
 //! * All limits are looked at before any is charged: a refused request costs nothing, in none of them.
 //! * Windows are fixed parts of the calendar and end for everyone at the same moment; time comes from Redis.
 //! * A task is settled once, however often its end is told: reserved tokens are replaced by those that it took.
@@ -37,6 +38,7 @@
 //! * While Redis does not answer, each process decides by [`Degraded`]; after the first question that took too long no other
 //!   one waits.
 
+mod ask;
 mod charge;
 mod clock;
 mod error;
@@ -46,6 +48,7 @@ mod quota;
 mod refusals;
 mod store;
 mod tiers;
+mod together;
 mod window;
 
 pub use charge::{AgentLimits, Charge, UsageKind, network};

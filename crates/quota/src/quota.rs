@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime};
 use action::{TaskId, TenantId, Tier};
 use telemetry::metric::limit;
 
+use crate::ask::{Ask, Verdict};
 use crate::charge::{Charge, Plan, Scope};
 use crate::clock::Clock;
 use crate::local::{Breaker, Local};
 use crate::meter::{Meter, Turn};
 use crate::refusals::Refusals;
-use crate::store::{Store, Verdict};
+use crate::store::Store;
+use crate::together::Together;
 use crate::window::windows;
 use crate::{Degraded, Error, Exceeded, Tiers, Window};
 
@@ -55,7 +57,7 @@ pub struct Admitted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     charge: Charge,
-    plan: Plan,
+    plan: Arc<Plan>,
     charged: Charged,
 }
 
@@ -112,6 +114,7 @@ struct Mind {
     local: Local,
     visitors: Local,
     meter: Meter,
+    together: Together,
 }
 
 impl Quota {
@@ -138,7 +141,7 @@ impl Quota {
     /// While a window is known to be used up, and for tiers without limits, no command is sent to Redis.
     pub async fn admit(&self, charge: Charge) -> Result<Admitted, Error> {
         let tier = charge.tier.as_str();
-        let plan = Plan::of(&charge, &self.tiers);
+        let plan = Arc::new(Plan::of(&charge, &self.tiers));
         if let Some(refusal) = self.mind.refusals.find(&charge.tenant, &plan, self.clock.ms()) {
             limit::decided(tier, "refused_local");
             return Err(refusal);
@@ -163,12 +166,13 @@ impl Quota {
 
     /// Returns the limits of a tenant as they stand, and charges nothing.
     pub async fn status(&self, tenant: &TenantId, tier: Tier) -> Result<Vec<Window>, Error> {
-        let plan = Plan::to_look(self.tiers.of(tier));
+        let plan = Arc::new(Plan::to_look(self.tiers.of(tier)));
         if plan.is_unlimited() {
             return Ok(Vec::new());
         }
         let now = self.clock.ms();
-        let answer = self.in_time(|| self.store.look(tenant, &plan, self.clock.for_scripts())).await?;
+        let looking = || self.store.look(tenant, Arc::clone(&plan), self.clock.for_scripts());
+        let answer = self.in_time(looking).await?;
         let windows = windows(&plan, answer.tasks, &answer.windows);
         self.mind.refusals.see(tenant, tier, &windows, now);
         Ok(windows)
@@ -176,11 +180,12 @@ impl Quota {
 
     /// Returns how the limits stand that an agent has of its own, and charges nothing.
     pub async fn agent_status(&self, charge: &Charge) -> Result<Vec<Window>, Error> {
-        let plan = Plan::of_agent(charge);
+        let plan = Arc::new(Plan::of_agent(charge));
         if plan.is_unlimited() {
             return Ok(Vec::new());
         }
-        let answer = self.in_time(|| self.store.look(&charge.tenant, &plan, self.clock.for_scripts())).await?;
+        let looking = || self.store.look(&charge.tenant, Arc::clone(&plan), self.clock.for_scripts());
+        let answer = self.in_time(looking).await?;
         Ok(windows(&plan, answer.tasks, &answer.windows))
     }
 
@@ -246,9 +251,13 @@ impl Quota {
         }
     }
 
-    async fn decide(&self, charge: Charge, plan: Plan) -> Result<Admitted, Error> {
+    async fn decide(&self, charge: Charge, plan: Arc<Plan>) -> Result<Admitted, Error> {
         let asked = self.clock.ms();
-        let asking = || self.store.admit(&charge, &plan, self.config.lease, self.clock.for_scripts());
+        let asking = || {
+            let ask = Ask::of(&charge, Arc::clone(&plan), self.config.lease);
+            let of = (charge.tenant.clone(), charge.tier, self.clock.for_scripts());
+            self.mind.together.admit(&self.store, of, ask)
+        };
         let answer = match self.in_time(asking).await {
             Ok(answer) => answer,
             Err(error @ Error::Malformed(_)) => return Err(error),
@@ -258,7 +267,7 @@ impl Quota {
         if answer.verdict == Verdict::Refused {
             return Err(self.refuse(&charge.tenant, &plan, windows, asked));
         }
-        if charge.task.is_some() {
+        if charge.task.is_some() && answer.is_last {
             self.mind.refusals.see(&charge.tenant, charge.tier, &windows, asked);
         }
         if answer.verdict == Verdict::Known {
@@ -279,7 +288,7 @@ impl Quota {
     }
 
     /// Decides while Redis is away, as the tier's policy says.
-    fn do_without(&self, charge: Charge, plan: Plan, error: Error) -> Result<Admitted, Error> {
+    fn do_without(&self, charge: Charge, plan: Arc<Plan>, error: Error) -> Result<Admitted, Error> {
         // Nobody proved anything: only the count of the address holds them back.
         if charge.address.is_some() {
             return Err(error);

@@ -1,9 +1,11 @@
 //! Refusals that this process knows of: while a window is used up, nobody has to be asked.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use action::{TenantId, Tier};
+use ahash::RandomState;
 use moka::sync::Cache;
 
 use crate::charge::{Charge, MINUTE, Plan, Planned, Scope, TASKS};
@@ -33,10 +35,10 @@ struct Refused {
 /// See the module. Windows that count tokens or tasks are not remembered: they open again without ending.
 #[derive(Clone)]
 pub(crate) struct Refusals {
-    refused: Cache<Key, Refused>,
+    refused: Cache<Key, Refused, RandomState>,
     /// Until when a tenant may have any of them. Most have none, and cost one look.
-    over: Cache<TenantId, u64>,
-    seen: Cache<TenantId, Arc<Mutex<Seen>>>,
+    over: Cache<TenantId, u64, RandomState>,
+    seen: Cache<TenantId, Arc<Mutex<Seen>>, RandomState>,
 }
 
 /// How a tenant's windows stood when they were asked for. Written in place: it changes with every request.
@@ -48,12 +50,16 @@ struct Seen {
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self {
-            refused: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
-            over: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
-            seen: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build(),
-        }
+        Self { refused: cache(), over: cache(), seen: cache() }
     }
+}
+
+fn cache<K, V>() -> Cache<K, V, RandomState>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).build_with_hasher(RandomState::new())
 }
 
 impl Refusals {

@@ -1,19 +1,19 @@
 //! The keys and scripts in Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use action::{TaskId, TenantId, Tier};
 use broker::Script;
 use redis::FromRedisValue;
 use uuid::Uuid;
 
+use crate::ask::{Answer, Ask, Distinct, put, write_uuid};
 use crate::charge::{Charge, Plan};
 use crate::meter::{Batch, Of};
 use crate::{Error, Spent, Usage};
 
-/// Field of a charge that is no usage of the tenant's.
-const NO_USAGE: &str = "-";
+/// What is said was not asked.
+pub(crate) const NOT_ASKED: Error = Error::Malformed("what was answered about the windows is not what was asked");
 
 /// Days that usage is kept.
 const TENANT_DAYS: u8 = 7;
@@ -41,51 +41,6 @@ macro_rules! script {
     };
 }
 
-/// What is decided about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Refused,
-    Charged,
-    /// Its task was admitted before, and is charged nothing.
-    Known,
-}
-
-/// What the script of admission says.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) verdict: Verdict,
-    /// Milliseconds since 1970.
-    pub(crate) now: u64,
-    /// The date.
-    pub(crate) today: String,
-    /// Tasks that go on.
-    pub(crate) tasks: u64,
-    /// What is used of each window, and the milliseconds until it ends.
-    pub(crate) windows: Vec<(u64, u64)>,
-}
-
-impl Answer {
-    /// Reads `verdict now today tasks` and two numbers for each window, in one line: a text is read several times faster than a
-    /// list of as many numbers.
-    fn read(line: &str) -> Option<Self> {
-        let mut words = line.split_ascii_whitespace();
-        let verdict = match words.next()? {
-            "0" => Verdict::Refused,
-            "1" => Verdict::Charged,
-            "2" => Verdict::Known,
-            _ => return None,
-        };
-        let now = words.next()?.parse().ok()?;
-        let today = words.next()?.to_owned();
-        let tasks = words.next()?.parse().ok()?;
-        let mut windows = Vec::with_capacity(8);
-        while let Some(used) = words.next() {
-            windows.push((used.parse().ok()?, words.next()?.parse().ok()?));
-        }
-        Some(Self { verdict, now, today, tasks, windows })
-    }
-}
-
 impl Store {
     pub(crate) fn new(redis: broker::Redis) -> Self {
         let scripts = Scripts {
@@ -98,56 +53,64 @@ impl Store {
         Self { redis, scripts: Arc::new(scripts) }
     }
 
-    pub(crate) async fn admit(&self, charge: &Charge, plan: &Plan, lease: Duration, now: u64) -> Result<Answer, Error> {
-        let of_tier = (!self.redis.is_cluster()).then(|| usage_of_tier(charge.tier));
-        self.ask(&charge.tenant, plan, charge.kind.field(), charge.lease.unwrap_or(lease), of_tier, now).await
+    /// Decides about requests of one tenant, one after the other, and charges those that are admitted.
+    pub(crate) async fn admit(
+        &self,
+        tenant: &TenantId,
+        tier: Tier,
+        asks: &[Ask],
+        now: u64,
+    ) -> Result<Vec<Answer>, Error> {
+        let of_tier = (!self.redis.is_cluster()).then(|| usage_of_tier(tier));
+        self.ask(tenant, asks, of_tier, now).await
     }
 
     /// Charges a visit of somebody to whom the tenant owes nothing.
-    pub(crate) async fn visit(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Result<Answer, Error> {
-        self.ask(tenant, plan, NO_USAGE, Duration::ZERO, None, now).await
+    pub(crate) async fn visit(&self, tenant: &TenantId, plan: Arc<Plan>, now: u64) -> Result<Answer, Error> {
+        self.ask_one(tenant, Ask::visit(plan), now).await
     }
 
     /// Looks at windows without charging them.
-    pub(crate) async fn look(&self, tenant: &TenantId, plan: &Plan, now: u64) -> Result<Answer, Error> {
-        self.ask(tenant, plan, "", Duration::ZERO, None, now).await
+    pub(crate) async fn look(&self, tenant: &TenantId, plan: Arc<Plan>, now: u64) -> Result<Answer, Error> {
+        self.ask_one(tenant, Ask::look(plan), now).await
+    }
+
+    async fn ask_one(&self, tenant: &TenantId, ask: Ask, now: u64) -> Result<Answer, Error> {
+        let mut answers = self.ask(tenant, &[ask], None, now).await?;
+        answers.pop().ok_or(NOT_ASKED)
     }
 
     async fn ask(
         &self,
         tenant: &TenantId,
-        plan: &Plan,
-        field: &str,
-        lease: Duration,
+        asks: &[Ask],
         of_tier: Option<String>,
         now: u64,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Vec<Answer>, Error> {
         let names = self.names(tenant);
-        let mut keys = Texts::with_capacity(5 + plan.windows.len());
+        let windows = Distinct::of(asks);
+        let mut keys = Texts::with_capacity(4 + windows.all.len() + asks.len());
         keys.push(|text| names.write_usage(text));
         keys.push(|text| names.write_rates(text, |text| text.push_str(TASKS)));
         keys.push(|text| names.write_rates(text, |text| text.push_str(RESERVED)));
-        keys.push(|text| names.write_rates(text, |text| text.push_str(&settled(plan.task))));
-        for window in &plan.windows {
+        for window in &windows.all {
             keys.push(|text| names.write_rates(text, |text| window.write_suffix(text)));
+        }
+        for ask in asks {
+            keys.push(|text| names.write_rates(text, |text| write_settled(text, ask.task())));
         }
         if let Some(of_tier) = of_tier {
             keys.push(|text| text.push_str(&of_tier));
         }
-        let mut arguments = Texts::with_capacity(7);
+        let mut arguments = Texts::with_capacity(2 + asks.len());
         arguments.push(|text| put(text, "", now));
-        arguments.push(|text| text.push_str(field));
-        arguments.push(|text| text.push_str(&plan.task.map(|task| task.to_string()).unwrap_or_default()));
-        arguments.push(|text| put(text, "", u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)));
-        arguments.push(|text| match plan.tasks {
-            Some(most) => put(text, "", most.into()),
-            None => text.push_str("-1"),
-        });
-        arguments.push(|text| write_reserved(text, plan));
-        arguments.push(|text| write_asked(text, plan));
+        arguments.push(|text| windows.write(text));
+        let mut places = windows.places.iter();
+        for ask in asks {
+            arguments.push(|text| ask.write(text, &mut places));
+        }
         let answer: String = self.redis.run(&self.scripts.admit, &keys.pieces(), &arguments.pieces()).await?;
-        let answer = Answer::read(&answer).filter(|answer| answer.windows.len() == plan.windows.len());
-        answer.ok_or(Error::Malformed("what was answered about the windows is not what was asked"))
+        Answer::read_all(&answer, asks).ok_or(NOT_ASKED)
     }
 
     /// Counts admitted requests for their tier where the script could not, because the key lies in another slot.
@@ -177,7 +140,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let names = self.names(tenant);
         let windows: Vec<_> = plan.windows.iter().filter(|window| window.counts_tokens()).collect();
-        let settled = names.rates(&settled(Some(task)));
+        let settled = names.rates(&written(|text| write_settled(text, Some(task))));
         let mut keys = vec![names.rates(TASKS), names.rates(RESERVED), names.usage(), settled];
         keys.extend(windows.iter().map(|window| names.rates(&written(|text| window.write_suffix(text)))));
         let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
@@ -268,31 +231,13 @@ impl Texts {
     }
 }
 
-/// Writes what a task reserves in each window of tokens, each behind a colon.
-fn write_reserved(text: &mut String, plan: &Plan) {
-    for window in plan.windows.iter().filter(|window| window.counts_tokens()) {
-        put(text, ":", window.amount);
+/// Writes the mark of a task that was settled.
+fn write_settled(text: &mut String, task: Option<TaskId>) {
+    text.push_str("settled");
+    if let Some(task) = task {
+        text.push(':');
+        write_uuid(text, task);
     }
-}
-
-/// Writes what is asked of each window, three numbers behind a blank each: one text is sent and read faster than as many
-/// arguments.
-fn write_asked(text: &mut String, plan: &Plan) {
-    for window in &plan.windows {
-        for number in [window.unit.into(), window.limit, window.amount] {
-            put(text, " ", number);
-        }
-    }
-}
-
-fn put(text: &mut String, before: &str, number: u64) {
-    text.push_str(before);
-    text.push_str(itoa::Buffer::new().format(number));
-}
-
-/// The mark of a task that was settled.
-fn settled(task: Option<TaskId>) -> String {
-    task.map_or_else(|| "settled".to_owned(), |task| format!("settled:{task}"))
 }
 
 const TASKS: &str = "tasks";

@@ -1,14 +1,15 @@
 //! Visits of people who have proved nothing, to what a tenant made public.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use action::TenantId;
 use telemetry::metric::limit;
 
 use super::Quota;
 use crate::Error;
+use crate::ask::Verdict;
 use crate::charge::{Plan, Scope, network};
-use crate::store::Verdict;
 use crate::window::windows;
 
 /// What stands for the tier of somebody who has none.
@@ -19,7 +20,7 @@ impl Quota {
     /// tenant's, who need not exist, and costs it nothing. While Redis is away this process admits its share on its own.
     pub async fn visit(&self, tenant: &TenantId, address: IpAddr, per_minute: u32) -> Result<(), Error> {
         let scope = Scope::Visitor(network(address));
-        let plan = Plan::of_visit(&scope, per_minute);
+        let plan = Arc::new(Plan::of_visit(&scope, per_minute));
         if let Some(refusal) = self.mind.refusals.find(tenant, &plan, self.clock.ms()) {
             limit::decided(VISITOR, "refused_local");
             return Err(refusal);
@@ -35,9 +36,9 @@ impl Quota {
     }
 
     /// Decides, and says what it is called when it is admitted.
-    async fn decide_visit(&self, of: (&TenantId, &Scope), plan: &Plan) -> (Result<(), Error>, &'static str) {
+    async fn decide_visit(&self, of: (&TenantId, &Scope), plan: &Arc<Plan>) -> (Result<(), Error>, &'static str) {
         let asked = self.clock.ms();
-        match self.in_time(|| self.store.visit(of.0, plan, self.clock.for_scripts())).await {
+        match self.in_time(|| self.store.visit(of.0, Arc::clone(plan), self.clock.for_scripts())).await {
             Ok(answer) if answer.verdict == Verdict::Refused => {
                 let windows = windows(plan, answer.tasks, &answer.windows);
                 (Err(self.refuse(of.0, plan, windows, asked)), "admitted")

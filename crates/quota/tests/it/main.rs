@@ -5,5 +5,6 @@ mod outage;
 mod property;
 mod setup;
 mod tasks;
+mod together;
 mod visits;
 mod windows;

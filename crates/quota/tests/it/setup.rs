@@ -65,3 +65,13 @@ pub(crate) fn exceeded(error: &Error) -> &Exceeded {
 pub(crate) fn left(windows: &[quota::Window], name: &str) -> Option<u64> {
     windows.iter().find(|window| window.name == name).map(|window| window.remaining)
 }
+
+/// Returns how often the server ran a command since its statistics were reset.
+pub(crate) fn calls(redis: &testkit::Redis, command: &str) -> u64 {
+    let stats = redis.command(&["INFO", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+    line.map_or(0, |line| {
+        let count = line.split("calls=").nth(1).and_then(|rest| rest.split(',').next());
+        count.expect("a count").parse().expect("a number")
+    })
+}
