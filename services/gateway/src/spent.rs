@@ -3,9 +3,11 @@
 //!
 //! The same request means the same client address and the same header fields, byte for byte, but for those that differ without
 //! meaning anything here. Its body is not read: what it says would be refused all the same. Nothing is remembered of what was let in.
+//! While nobody was refused lately, no request is looked at for it.
 
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
@@ -24,6 +26,8 @@ use crate::observe::{REQUEST_ID, TRACE_RESPONSE, request_id};
 const ROUTE: &str = "/api/chat/send";
 /// How long at most: a limit may be raised, or a charge be taken back.
 const STANDS: Duration = Duration::from_secs(1);
+/// How long after a refusal it is looked whether somebody goes on.
+const WATCHED: Duration = Duration::from_secs(10);
 /// Most refusals that are remembered.
 const CAPACITY: u64 = 10_000;
 /// Most bytes of an answer that is remembered.
@@ -41,9 +45,12 @@ pub(crate) struct OverLimit {
 /// Answers to those who go on. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Spent {
-    answers: Cache<Same, Arc<Answer>>,
+    answers: Cache<Same, Arc<Answer>, RandomState>,
     /// Two independent hashes of 64 bits with keys that nobody knows.
     hashers: Arc<[RandomState; 2]>,
+    began: Instant,
+    /// Until when requests are looked at, in milliseconds since it began.
+    watches: Arc<AtomicU64>,
     draining: CancellationToken,
 }
 
@@ -62,15 +69,18 @@ struct Answer {
 impl Spent {
     /// Begins without any. When the process drains everybody is told so instead.
     pub(crate) fn new(draining: CancellationToken) -> Self {
-        let answers = Cache::builder().max_capacity(CAPACITY).time_to_live(STANDS).build();
-        Self { answers, hashers: Arc::new([RandomState::new(), RandomState::new()]), draining }
+        let answers = Cache::builder().max_capacity(CAPACITY).time_to_live(STANDS);
+        let answers = answers.build_with_hasher(RandomState::new());
+        let hashers = Arc::new([RandomState::new(), RandomState::new()]);
+        Self { answers, hashers, began: Instant::now(), watches: Arc::default(), draining }
     }
 
-    /// Returns what stands for a request; none for one that is always looked at: it may be a repetition of one that was let in,
-    /// or be followed by a trace.
+    /// Returns what stands for a request, while somebody was refused lately; none for one that is always looked at: it may be a
+    /// repetition of one that was let in, or be followed by a trace.
     pub(crate) fn same<B>(&self, request: &Request<B>) -> Option<Same> {
         let headers = request.headers();
-        if request.uri().path() != ROUTE
+        if self.watches.load(Ordering::Relaxed) <= self.after(Duration::ZERO)
+            || request.uri().path() != ROUTE
             || request.uri().query().is_some()
             || request.method() != Method::POST
             || headers.contains_key(KEY)
@@ -111,8 +121,17 @@ impl Spent {
     }
 
     /// Remembers an answer that says that a limit is used up, and passes it on; others are passed on as they are.
-    pub(crate) async fn note(&self, same: Same, response: Response) -> Response {
+    pub(crate) async fn note(&self, same: Option<Same>, response: Response) -> Response {
         let Some(OverLimit { tier, ends }) = response.extensions().get().copied() else { return response };
+        self.watches.fetch_max(self.after(WATCHED), Ordering::Relaxed);
+        match same {
+            // Rare, and large: no request that is let in carries it along.
+            Some(same) => Box::pin(self.remember(same, tier, ends, response)).await,
+            None => response,
+        }
+    }
+
+    async fn remember(&self, same: Same, tier: &'static str, ends: Duration, response: Response) -> Response {
         let until = Instant::now() + ends.min(STANDS);
         let (parts, body) = response.into_parts();
         // It was made in one piece, so nothing is waited for.
@@ -127,6 +146,11 @@ impl Spent {
             self.answers.insert(same, Arc::new(Answer { until, tier, headers, body: again }));
         }
         Response::from_parts(parts, Body::from(body))
+    }
+
+    /// Returns a moment some time from now, in milliseconds since it began.
+    fn after(&self, time: Duration) -> u64 {
+        u64::try_from((self.began.elapsed() + time).as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The time that a connection has: for the head of a request, and for doing nothing. hyper alone has one time for both, so
 //! a client that keeps its connection and one that never finishes a head would be given the same.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -33,7 +32,7 @@ struct State {
     multiplexed: bool,
     /// Requests that are being answered, and until when their clients must take something; none while the answer itself is
     /// not there yet.
-    answering: HashMap<u64, Option<Instant>>,
+    answering: Vec<(u64, Option<Instant>)>,
     last: u64,
     upgraded: bool,
     idle: bool,
@@ -44,8 +43,8 @@ impl Clock {
     /// Begins with the wait for the first request.
     pub(super) fn start(patience: Patience, multiplexed: bool) -> Self {
         let until = Instant::now() + patience.head;
-        let answering = HashMap::new();
-        let state = State { patience, multiplexed, answering, last: 0, upgraded: false, idle: false, until };
+        let state =
+            State { patience, multiplexed, answering: Vec::new(), last: 0, upgraded: false, idle: false, until };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -55,7 +54,7 @@ impl Clock {
         match (state.upgraded, state.answering.is_empty()) {
             (true, _) => None,
             (false, true) => Some(state.until),
-            (false, false) => state.answering.values().flatten().min().copied(),
+            (false, false) => state.answering.iter().filter_map(|(_, until)| *until).min(),
         }
     }
 
@@ -85,7 +84,7 @@ impl Clock {
         let mut state = self.state();
         state.last += 1;
         let id = state.last;
-        state.answering.insert(id, None);
+        state.answering.push((id, None));
         drop(state);
         Answering { clock: self.clone(), id }
     }
@@ -112,14 +111,16 @@ impl Answering {
     fn offers(&self, something: bool) {
         let mut state = self.clock.state();
         let until = something.then(|| Instant::now() + state.patience.write);
-        state.answering.insert(self.id, until);
+        if let Some(own) = state.answering.iter_mut().find(|(id, _)| *id == self.id) {
+            own.1 = until;
+        }
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
         let mut state = self.clock.state();
-        state.answering.remove(&self.id);
+        state.answering.retain(|(id, _)| *id != self.id);
         state.idle = true;
         state.until = Instant::now() + state.patience.idle;
     }

@@ -126,19 +126,16 @@ where
         let graceful = |serving: Pin<&mut http2::Connection<_, _, _>>| serving.graceful_shutdown();
         run(&mut serving, graceful, &clock, &terms.ending).await
     } else {
-        let mut serving = pin!(h1(terms.patience).serve_connection(io, service).with_upgrades());
+        let mut serving = pin!(h1().serve_connection(io, service).with_upgrades());
         let graceful = |serving: Pin<&mut http1::UpgradeableConnection<_, _>>| serving.graceful_shutdown();
         run(&mut serving, graceful, &clock, &terms.ending).await
     }
 }
 
-fn h1(patience: Patience) -> http1::Builder {
+fn h1() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        // The clock is stricter; this is for a head that was sent behind another request and never finished.
-        .header_read_timeout(patience.idle.max(patience.head))
-        .max_buf_size(MOST_HEAD);
+    // It has no timer: the clock knows the times, and hyper would set one for every request.
+    builder.max_buf_size(MOST_HEAD);
     builder
 }
 
@@ -239,10 +236,7 @@ async fn answer(
         (Some(response), _) => response,
         (None, same) => {
             let Ok(response) = terms.router.clone().call(request.map(Body::new)).await;
-            match same {
-                Some(same) => terms.spent.note(same, response).await,
-                None => response,
-            }
+            terms.spent.note(same, response).await
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {

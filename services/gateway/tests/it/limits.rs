@@ -41,6 +41,17 @@ async fn a_kept_connection_may_rest_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
+async fn a_head_that_was_begun_behind_another_request_does_not_hold_a_connection() {
+    let mesh = Mesh::with(gateway::Config { header_timeout: ms(400), idle_timeout: ms(800), ..quick() }).await;
+    let mut kept = TcpStream::connect(mesh.http).await.unwrap();
+    let begun = Instant::now();
+    kept.write_all(&[GET, b"GET /hea"].concat()).await.unwrap();
+    assert!(one_answer(&mut kept).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(rest(&mut kept).await, "");
+    assert!(begun.elapsed() < ms(3000), "as if it rested: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn two_thousand_half_open_connections_hold_up_nobody_and_are_reclaimed() {
     let config = gateway::Config {
         header_timeout: ms(2000),
