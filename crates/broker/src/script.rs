@@ -153,9 +153,14 @@ impl Script {
     }
 }
 
+/// Digits of a number of keys.
+const LONGEST_NUMBER: usize = 20;
+
 fn call(command: &str, script: &str, keys: &[&str], arguments: &[impl AsRef<[u8]>]) -> Cmd {
-    let mut call = redis::cmd(command);
-    call.arg(script).arg(keys.len());
+    let bytes = keys.iter().map(|key| key.len()).chain(arguments.iter().map(|argument| argument.as_ref().len()));
+    let bytes = bytes.sum::<usize>() + command.len() + script.len() + LONGEST_NUMBER;
+    let mut call = Cmd::with_capacity(3 + keys.len() + arguments.len(), bytes);
+    call.arg(command).arg(script).arg(keys.len());
     for key in keys {
         call.arg(*key);
     }

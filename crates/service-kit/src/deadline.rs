@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use fault::{Failure, reason};
 use futures::future::OptionFuture;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
+use tonic::metadata::MetadataMap;
 
 use crate::around::{Answer, Around, Inner};
 use bounded::Bounded;
 
 /// Header in which a caller says how long it will wait.
-pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Most time that a caller may ask for: a call holds a place, and who asks for years would keep it.
 const MOST: Duration = Duration::from_mins(5);
@@ -107,7 +108,7 @@ fn limit(path: &str, asked: Option<Duration>, default: Duration) -> Option<Durat
 
 /// Reads `grpc-timeout`; a malformed one counts as absent, as in tonic.
 pub(crate) fn of(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let text = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if number.is_empty() || number.len() > 8 {
         return None;
@@ -121,6 +122,23 @@ pub(crate) fn of(headers: &HeaderMap) -> Option<Duration> {
         "u" => Some(Duration::from_micros(number)),
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
+    }
+}
+
+/// A time for calls, written once for all of them.
+#[derive(Clone, Debug)]
+pub struct CallTimeout(HeaderValue);
+
+impl CallTimeout {
+    /// Takes the time that a call may take.
+    pub fn new(limit: Duration) -> Self {
+        Self(header(limit))
+    }
+
+    /// Makes a call that may take so long.
+    pub fn call<T>(&self, message: T) -> tonic::Request<T> {
+        let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, self.0.clone())]);
+        tonic::Request::from_parts(MetadataMap::from_headers(headers), tonic::Extensions::default(), message)
     }
 }
 

@@ -41,6 +41,7 @@ pub use admission::{Admission, AdmissionConfig, NotAdmitted, Spend, estimate_tok
 pub use bucket::Bucket;
 pub use changes::{Change, Changes};
 pub use config::{Secret, Settings};
+pub use deadline::CallTimeout;
 pub use health::{Health, Report};
 pub use host::{Error, Host, HostConfig, Part};
 pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};

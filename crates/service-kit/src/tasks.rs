@@ -44,12 +44,14 @@ impl Tasks {
 
     /// Runs a future where it is awaited, to its end: when whoever awaits it goes away, the rest runs in the background. This
     /// costs no task as long as they stay.
-    pub fn see_through<F>(&self, future: F) -> SeenThrough<F::Output>
+    ///
+    /// It takes what makes the future: one that is handed over is copied on its way to its place.
+    pub fn see_through<F>(&self, make: impl FnOnce() -> F) -> SeenThrough<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        SeenThrough::new(Box::pin(future), self.clone())
+        SeenThrough::new(Box::pin(make()), self.clone())
     }
 
     /// Returns the token that is cancelled when background tasks shall come to their end.

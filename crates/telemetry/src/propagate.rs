@@ -6,6 +6,10 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 
 use crate::context::{TRACEPARENT, TRACESTATE};
 
+/// The names, read once: a map that is asked for a text reads it as a name every time.
+const PARENT: HeaderName = HeaderName::from_static(TRACEPARENT);
+const STATE: HeaderName = HeaderName::from_static(TRACESTATE);
+
 /// A carrier of the two headers of the W3C trace context.
 pub trait Carrier {
     /// Sets one header; a value that the transport cannot carry is left out.
@@ -43,7 +47,7 @@ pub fn inject(carrier: &mut impl Carrier) {
 
 /// Reads `traceparent` and `tracestate` from what was received; absent and unreadable ones are empty.
 pub fn extract(headers: &HeaderMap) -> (String, String) {
-    (first(headers, TRACEPARENT), joined(headers))
+    (first(headers, &PARENT), joined(headers))
 }
 
 /// Reads `traceparent` and `tracestate` from gRPC metadata.
@@ -51,12 +55,12 @@ pub fn extract_metadata(metadata: &MetadataMap) -> (String, String) {
     extract(metadata.as_ref())
 }
 
-fn first(headers: &HeaderMap, name: &str) -> String {
+fn first(headers: &HeaderMap, name: &HeaderName) -> String {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 /// `tracestate` may be split over several headers; they are one list.
 fn joined(headers: &HeaderMap) -> String {
-    let parts: Vec<&str> = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let parts: Vec<&str> = headers.get_all(&STATE).iter().filter_map(|value| value.to_str().ok()).collect();
     parts.join(",")
 }

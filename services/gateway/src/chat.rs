@@ -136,9 +136,9 @@ pub(crate) async fn post(
     let spend = spend(&to, &text, task, agent.as_deref());
     let request =
         SendMessageRequest { task_id: task.to_string(), ..request(Destination { user: user.clone(), ..to }, text) };
-    let sending = charge_and_send(edge.clone(), Caller { user, ..caller }, spend, request);
+    let (charging, caller) = (edge.clone(), Caller { user, ..caller });
     // A client that goes away leaves nothing half done: what is charged is sent, or taken back.
-    edge.errands.see_through(sending).await
+    edge.errands.see_through(|| charge_and_send(charging, caller, spend, request)).await
 }
 
 async fn charge_and_send(

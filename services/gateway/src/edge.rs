@@ -6,7 +6,7 @@ use action::{AgentId, CollectionId};
 use fault::{Failure, reason};
 use idempotency::Idempotency;
 use proto::management::v1::Agent;
-use service_kit::{Admission, Caller, Changes, Kit, Peers, Resolver, Signer, Tasks};
+use service_kit::{Admission, CallTimeout, Caller, Changes, Kit, Peers, Resolver, Signer, Tasks};
 use session::connections::Pace;
 use session::{Connections, Tickets};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) proof: std::time::Duration,
     pub(crate) pulse: Pulse,
     pub(crate) neighbours: Neighbours,
+    call_timeout: CallTimeout,
     /// What is done for a request after it was answered.
     pub(crate) errands: Tasks,
     /// Cancelled when the process begins to end.
@@ -83,6 +84,7 @@ impl Edge {
             proof: kit.proof,
             pulse: Pulse::new(kit.clone()),
             neighbours: Neighbours::default(),
+            call_timeout: CallTimeout::new(config.call_timeout),
             errands: tasks.clone(),
             draining: CancellationToken::new(),
             config,
@@ -120,9 +122,7 @@ impl Edge {
 
     /// Makes a request to another service, with the deadline of the edge.
     pub(crate) fn call<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        request.set_timeout(self.config.call_timeout);
-        request
+        self.call_timeout.call(message)
     }
 
     /// Refuses new work while the process ends.

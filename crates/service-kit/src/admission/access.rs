@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action::{TenantId, Tier};
+use ahash::RandomState;
 use fault::{Code, Failure, reason};
 use futures::future::BoxFuture;
 use moka::future::Cache;
@@ -52,8 +53,8 @@ pub(super) struct Access<T> {
     changes: Changes,
     config: AdmissionConfig,
     shared: Option<Arc<Shared>>,
-    fresh: Cache<Key, Answer<T>>,
-    kept: Cache<Key, Granted<T>>,
+    fresh: Cache<Key, Answer<T>, RandomState>,
+    kept: Cache<Key, Granted<T>, RandomState>,
 }
 
 type Key = (TenantId, String);
@@ -82,8 +83,8 @@ impl<T: Thing> Access<T> {
             peers,
             changes,
             shared: redis.map(|redis| Arc::new(Shared::new(redis, config.keep))),
-            fresh: Cache::builder().max_capacity(CAPACITY).time_to_live(longest).build(),
-            kept: Cache::builder().max_capacity(CAPACITY).time_to_live(config.keep).build(),
+            fresh: cache(longest),
+            kept: cache(config.keep),
             config: config.clone(),
         }
     }
@@ -181,6 +182,10 @@ impl<T: Thing> Access<T> {
         self.kept.invalidate(key).await;
         Answer { granted: None, stamp, asked }
     }
+}
+
+fn cache<V: Clone + Send + Sync + 'static>(longest: Duration) -> Cache<Key, V, RandomState> {
+    Cache::builder().max_capacity(CAPACITY).time_to_live(longest).build_with_hasher(RandomState::new())
 }
 
 impl<T> std::fmt::Debug for Access<T> {

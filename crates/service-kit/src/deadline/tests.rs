@@ -5,12 +5,12 @@ use http::HeaderMap;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-use super::{GRPC_TIMEOUT, LONG_METHODS, header, limit, of};
+use super::{CallTimeout, GRPC_TIMEOUT, LONG_METHODS, header, limit, of};
 
 #[test]
 fn timeouts_are_read_in_every_unit_and_written_in_the_finest_that_fits() {
     let read = |text: &'static str| {
-        let headers = HeaderMap::from_iter([(http::HeaderName::from_static(GRPC_TIMEOUT), text.parse().unwrap())]);
+        let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, text.parse().unwrap())]);
         of(&headers)
     };
     assert_eq!(read("2H"), Some(Duration::from_hours(2)));
@@ -25,6 +25,12 @@ fn timeouts_are_read_in_every_unit_and_written_in_the_finest_that_fits() {
     assert_eq!(header(Duration::from_millis(1500)), "1500000u");
     assert_eq!(header(Duration::from_hours(24)), "86400000m");
     assert_eq!(header(Duration::MAX), "99999999S");
+}
+
+#[test]
+fn a_call_carries_its_timeout() {
+    let call = CallTimeout::new(Duration::from_secs(7)).call(());
+    assert_eq!(of(call.metadata().as_ref()), Some(Duration::from_secs(7)));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ahash::RandomState;
 use fault::{Failure, Reason};
 use moka::future::Cache;
 
@@ -28,7 +29,7 @@ pub(super) enum Answer<T> {
 pub(super) struct Memory<K, T> {
     changes: Changes,
     config: ResolverConfig,
-    answers: Cache<K, Dated<T>>,
+    answers: Cache<K, Dated<T>, RandomState>,
 }
 
 #[derive(Clone)]
@@ -46,7 +47,8 @@ where
 {
     pub(super) fn new(changes: &Changes, config: &ResolverConfig) -> Self {
         let longest = config.held.max(config.positive).max(config.negative);
-        let answers = Cache::builder().max_capacity(config.capacity).time_to_live(longest).build();
+        let answers = Cache::builder().max_capacity(config.capacity).time_to_live(longest);
+        let answers = answers.build_with_hasher(RandomState::new());
         Self { changes: changes.clone(), config: config.clone(), answers }
     }
 

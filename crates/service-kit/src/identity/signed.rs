@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ahash::RandomState;
 use http::HeaderValue;
 use moka::sync::Cache;
 
@@ -19,12 +20,13 @@ const CAPACITY: u64 = 10_000;
 #[derive(Debug)]
 pub(crate) struct Signed {
     signer: Signer,
-    recent: Cache<Caller, HeaderValue>,
+    recent: Cache<Caller, HeaderValue, RandomState>,
 }
 
 impl Signed {
     pub(crate) fn new(signer: Signer) -> Self {
-        Self { signer, recent: Cache::builder().max_capacity(CAPACITY).time_to_live(AGAIN).build() }
+        let recent = Cache::builder().max_capacity(CAPACITY).time_to_live(AGAIN);
+        Self { signer, recent: recent.build_with_hasher(RandomState::new()) }
     }
 
     /// Returns what tells a service who calls, as the value of [`super::HEADER`].

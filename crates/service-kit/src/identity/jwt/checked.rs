@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::RandomState;
 use moka::sync::Cache;
 use ring::digest;
 
@@ -36,11 +37,11 @@ impl Name {
 }
 
 /// See the module.
-pub(super) struct Checked(Cache<Name, Arc<Good>>);
+pub(super) struct Checked(Cache<Name, Arc<Good>, RandomState>);
 
 impl Default for Checked {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(CAPACITY).time_to_idle(IDLE).build())
+        Self(Cache::builder().max_capacity(CAPACITY).time_to_idle(IDLE).build_with_hasher(RandomState::new()))
     }
 }
 
