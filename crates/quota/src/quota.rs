@@ -256,9 +256,9 @@ impl Quota {
         let asking = || {
             let ask = Ask::of(&charge, Arc::clone(&plan), self.config.lease);
             let of = (charge.tenant.clone(), charge.tier, self.clock.for_scripts());
-            self.mind.together.admit(&self.store, of, ask)
+            self.mind.together.admit(&self.store, of, ask, self.config.timeout)
         };
-        let answer = match self.in_time(asking).await {
+        let answer = match self.if_there(asking).await {
             Ok(answer) => answer,
             Err(error @ Error::Malformed(_)) => return Err(error),
             Err(error) => return self.do_without(charge, plan, error),
@@ -305,16 +305,25 @@ impl Quota {
     }
 
     /// Asks Redis within the time for it, and not at all for a while after it did not answer.
+    async fn in_time<T, F>(&self, ask: impl FnOnce() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let asking = || async { tokio::time::timeout(self.config.timeout, ask()).await.unwrap_or(Err(Error::Away)) };
+        self.if_there(asking).await
+    }
+
+    /// Asks Redis, but not for a while after it did not answer.
     ///
     /// It takes what makes the question: a future that is handed over is copied, and takes its room twice.
-    async fn in_time<T, F>(&self, ask: impl FnOnce() -> F) -> Result<T, Error>
+    async fn if_there<T, F>(&self, ask: impl FnOnce() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         if !self.mind.breaker.allows(self.clock.ms(), self.config.pause) {
             return Err(Error::Away);
         }
-        let answer = tokio::time::timeout(self.config.timeout, ask()).await.unwrap_or(Err(Error::Away));
+        let answer = ask().await;
         let answered = !matches!(&answer, Err(Error::Away | Error::Broker(_)));
         if self.mind.breaker.note(answered, self.clock.ms(), self.config.pause) {
             limit::degraded(!answered);

@@ -1,11 +1,13 @@
 //! Requests of one tenant that ask to be admitted while others of its are being decided: they go together in the next question,
 //! instead of each in one of its own. Whoever is alone asks at once.
 //!
-//! What always holds: each gets its own decision, in the order in which they came; and that one of them gives up changes nothing for
-//! the others, for whoever waits moves the question.
+//! What always holds: each gets its own decision, those of a question in the order in which they came; that one of them gives up
+//! changes nothing for the others, for whoever waits moves the question; who gives up before it is asked is not charged; and an
+//! answer, or that there is none, is there within twice the time for one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use action::{TenantId, Tier};
 use ahash::RandomState;
@@ -14,7 +16,7 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 
 use crate::Error;
 use crate::ask::{Answer, Ask};
-use crate::store::Store;
+use crate::store::{NOT_ASKED, Store};
 
 /// Most requests of one question. Those beyond ask on their own, as if there were no others.
 const MOST: usize = 64;
@@ -36,33 +38,41 @@ struct Question {
     answering: WeakShared<Answering>,
 }
 
-/// What is asked; none once it is on its way.
-type Gathered = Mutex<Option<Vec<Ask>>>;
-type Answering = BoxFuture<'static, Result<Arc<[Answer]>, Error>>;
+/// What is asked, by place; none where somebody gave up, and nothing at all once it is on its way.
+type Gathered = Mutex<Option<Vec<Option<Ask>>>>;
+type Answering = BoxFuture<'static, Result<Arc<[Option<Answer>]>, Error>>;
 
-/// A request's place in a question.
-struct Seat {
-    place: usize,
+/// A request's place in a question. Dropped before it is asked, it is not.
+struct Place {
+    number: usize,
     asks: Arc<Gathered>,
-    answering: Shared<Answering>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(asks) = &mut *lock(&self.asks) {
+            asks[self.number] = None;
+        }
+    }
 }
 
 impl Together {
-    /// Decides about a request.
-    pub(crate) async fn admit(&self, store: &Store, of: Of, ask: Ask) -> Result<Answer, Error> {
-        let seat = match self.join(store, &of, ask) {
-            Ok(seat) => seat,
-            Err(alone) => return store.admit(&of.0, of.1, &[alone], of.2).await?.pop().ok_or(crate::store::NOT_ASKED),
-        };
-        let answers = seat.answering.await;
-        if seat.place == 0 {
-            self.forget(&of, &seat.asks);
+    /// Decides about a request; Redis has `patience` for each question.
+    pub(crate) async fn admit(&self, store: &Store, of: Of, ask: Ask, patience: Duration) -> Result<Answer, Error> {
+        match self.join(store, &of, ask, patience) {
+            Ok((place, answering)) => {
+                let answers = answering.await;
+                if place.number == 0 {
+                    self.forget(&of, &place.asks);
+                }
+                answers?.get(place.number).cloned().flatten().ok_or(NOT_ASKED)
+            }
+            Err(alone) => Box::pin(in_time(store, &of, &[alone], patience)).await?.pop().ok_or(NOT_ASKED),
         }
-        answers?.get(seat.place).cloned().ok_or(crate::store::NOT_ASKED)
     }
 
     /// Takes a place in the question that gathers, or begins one behind that which is on its way. Gives back who finds it full.
-    fn join(&self, store: &Store, of: &Of, ask: Ask) -> Result<Seat, Ask> {
+    fn join(&self, store: &Store, of: &Of, ask: Ask, patience: Duration) -> Result<(Place, Shared<Answering>), Ask> {
         let mut last = lock(&self.last);
         let mut before = None;
         if let Some(question) = last.get(of)
@@ -72,20 +82,20 @@ impl Together {
                 if asks.len() >= MOST {
                     return Err(ask);
                 }
-                asks.push(ask);
-                return Ok(Seat { place: asks.len() - 1, asks: Arc::clone(&question.asks), answering });
+                asks.push(Some(ask));
+                return Ok((Place { number: asks.len() - 1, asks: Arc::clone(&question.asks) }, answering));
             }
             before = Some(answering);
         }
         if last.len() >= MANY {
             last.retain(|_, question| question.answering.upgrade().is_some());
         }
-        let asks = Arc::new(Mutex::new(Some(vec![ask])));
-        let answering = answer(store.clone(), of.clone(), before, Arc::clone(&asks)).boxed().shared();
+        let asks = Arc::new(Mutex::new(Some(vec![Some(ask)])));
+        let answering = answer(store.clone(), of.clone(), before, Arc::clone(&asks), patience).boxed().shared();
         if let Some(weak) = answering.downgrade() {
             last.insert(of.clone(), Question { asks: Arc::clone(&asks), answering: weak });
         }
-        Ok(Seat { place: 0, asks, answering })
+        Ok((Place { number: 0, asks }, answering))
     }
 
     /// Forgets a question, unless another one has followed.
@@ -100,15 +110,33 @@ impl Together {
 /// Waits until the question before is answered, and asks what was gathered until then.
 async fn answer(
     store: Store,
-    (tenant, tier, now): Of,
+    of: Of,
     before: Option<Shared<Answering>>,
     asks: Arc<Gathered>,
-) -> Result<Arc<[Answer]>, Error> {
-    if let Some(before) = before {
-        let _for_others = before.await;
-    }
+    patience: Duration,
+) -> Result<Arc<[Option<Answer>]>, Error> {
+    let before = match before {
+        Some(before) => before.await.map(drop),
+        None => Ok(()),
+    };
     let asks = lock(&asks).take().unwrap_or_default();
-    store.admit(&tenant, tier, &asks, now).await.map(Arc::from)
+    if matches!(before, Err(Error::Away)) {
+        // Nobody waits for a Redis that has just said nothing.
+        return Err(Error::Away);
+    }
+    let is_asked: Vec<_> = asks.iter().map(Option::is_some).collect();
+    let asks: Vec<_> = asks.into_iter().flatten().collect();
+    if asks.is_empty() {
+        return Ok(Arc::from([]));
+    }
+    let mut answers = in_time(&store, &of, &asks, patience).await?.into_iter();
+    Ok(is_asked.into_iter().map(|is_asked| is_asked.then(|| answers.next()).flatten()).collect())
+}
+
+async fn in_time(store: &Store, of: &Of, asks: &[Ask], patience: Duration) -> Result<Vec<Answer>, Error> {
+    let (tenant, tier, now) = of;
+    let asking = store.admit(tenant, *tier, asks, *now);
+    tokio::time::timeout(patience, asking).await.unwrap_or(Err(Error::Away))
 }
 
 impl std::fmt::Debug for Together {

@@ -66,6 +66,8 @@ for at = FIRST_REQUEST, #ARGV do
   local charges = field ~= '.'
   local becomes = task ~= '.'
 
+  local known = becomes
+    and (begun[task] or redis.call('HEXISTS', KEYS[3], task) == 1 or redis.call('EXISTS', KEYS[settled + at]) == 1)
   local decision, going = 1, 0
   if most >= 0 or becomes then
     going = going_on(charges)
@@ -79,8 +81,7 @@ for at = FIRST_REQUEST, #ARGV do
       decision = 0
     end
   end
-  if becomes
-    and (begun[task] or redis.call('HEXISTS', KEYS[3], task) == 1 or redis.call('EXISTS', KEYS[settled + at]) == 1) then
+  if known then
     decision = 2
   end
 

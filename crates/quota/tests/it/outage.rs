@@ -57,6 +57,19 @@ async fn of_many_only_the_first_waits_for_a_redis_that_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_crowd_waits_no_longer_than_twice_for_a_redis_that_says_nothing() {
+    let redis = testkit::Redis::start().await;
+    let quota = limiter(&redis).await;
+    quota.admit(chat(Tier::Professional)).await.unwrap();
+    redis.command(&["CLIENT", "PAUSE", "3000", "ALL"]);
+    let begun = Instant::now();
+    let crowd = (0..200).map(|_| quota.admit(chat(Tier::Professional)));
+    let answers = futures::future::join_all(crowd).await;
+    assert!(answers.iter().all(Result::is_ok), "the tier's policy lets them in");
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn when_redis_is_back_it_decides_again() {
     let mut redis = testkit::Redis::start().await;
     let quota = limiter(&redis).await;

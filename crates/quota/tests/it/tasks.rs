@@ -103,6 +103,17 @@ async fn a_task_that_is_never_settled_makes_room_when_its_time_is_over() {
     assert_eq!(redis.command(&["HLEN", "rate_limit:acme:reserved"]), "1", "the lost one is forgotten");
 }
 
+#[tokio::test]
+async fn a_lost_task_that_is_submitted_again_is_charged_nothing_more() {
+    let redis = testkit::Redis::start().await;
+    let config = Config { lease: Duration::from_mins(10), ..Config::default() };
+    let quota = configured(&redis, free(|limits| limits.concurrent_tasks = Some(1)), config).await;
+    let lost = task(Tier::Free, 0);
+    quota.clone().at(at(minute(0))).admit(lost.clone()).await.unwrap();
+    quota.at(at(minute(10))).admit(lost).await.unwrap();
+    assert_eq!(redis.command(&["HGET", "usage:acme:2024-02-29", "total_requests"]), "1");
+}
+
 /// What is left of the tokens of a day.
 async fn tokens(quota: &Quota) -> Option<u64> {
     left(&quota.status(&acme(), Tier::Free).await.expect("Redis answers"), "tokens-day")

@@ -161,6 +161,8 @@ async fn whoever_gives_up_takes_nobody_along() {
         assert!(left(&windows, "minute").is_some(), "by Redis");
     }
     assert_eq!(calls(&redis, "evalsha"), 3);
+    let usage = quota.usage(&acme(), None).await.expect("Redis answers");
+    assert_eq!(usage.counts["total_requests"], 7, "what was on its way is charged, and what was not is not");
     // Nothing holds up who comes later.
     let later = tokio::time::timeout(Duration::from_secs(5), quota.admit(chat(Tier::Professional))).await;
     later.expect("at once").expect("admitted");

@@ -135,7 +135,7 @@ where
 fn h1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // It has no timer: the clock knows the times, and hyper would set one for every request.
-    builder.max_buf_size(MOST_HEAD);
+    builder.header_read_timeout(None).max_buf_size(MOST_HEAD);
     builder
 }
 

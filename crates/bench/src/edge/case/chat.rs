@@ -15,6 +15,9 @@ const WARM_UP: Duration = Duration::from_millis(100);
 /// to second, and all shall meet the same.
 const PIECES: u32 = 8;
 
+/// A gateway sends what it gathered of traces within a second; that is part of what they cost.
+const TRACES_ARE_SENT: Duration = Duration::from_millis(1_200);
+
 /// Who is measured: axum that calls tonic, and the gateway with every tenth trace sent to a collector, or none.
 #[derive(Clone, Copy, Debug)]
 enum Who {
@@ -66,7 +69,8 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<()> {
         for piece in 0..PIECES as usize {
             for who in turns(round + piece, ALL) {
                 let (load, process) = &all[who as usize];
-                wholes[who as usize].measure(stage, load, *process).with_context(|| who.name())?;
+                let rest = if matches!(who, Who::Traced) { TRACES_ARE_SENT } else { Duration::ZERO };
+                wholes[who as usize].measure(stage, load, *process, rest).with_context(|| who.name())?;
             }
         }
         for (who, whole) in ALL.iter().zip(&wholes) {
@@ -79,13 +83,14 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 impl Whole {
-    /// Adds a piece.
-    fn measure(&mut self, stage: &Stage<'_>, load: &Load, process: Meter) -> Result<()> {
+    /// Adds a piece, with what is done within some time after it.
+    fn measure(&mut self, stage: &Stage<'_>, load: &Load, process: Meter, rest: Duration) -> Result<()> {
         // Tasks that are never settled pile up in Redis; nobody shall pay for those of others.
         stage.world.redis.clear()?;
         stage.runtime.block_on(load.run(CONNECTIONS, WARM_UP))?.all(200)?;
         let before = Used::now(stage, process)?;
         let outcome = stage.runtime.block_on(load.run(CONNECTIONS, stage.size.run / PIECES))?;
+        std::thread::sleep(rest);
         let after = Used::now(stage, process)?;
         outcome.all(200)?;
         self.used.own += after.own - before.own;
