@@ -50,6 +50,29 @@ impl Ask {
     pub(crate) fn task(&self) -> Option<TaskId> {
         self.plan.task
     }
+
+    /// Writes a request as the script reads it; `places` are those of its windows and of the requests behind it.
+    pub(crate) fn write<'a>(&self, text: &mut String, places: &mut impl Iterator<Item = &'a u64>) {
+        text.push_str(self.field);
+        text.push(' ');
+        match self.plan.task {
+            Some(task) => write_uuid(text, task),
+            None => text.push('.'),
+        }
+        put(text, " ", u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
+        match self.plan.tasks {
+            Some(most) => put(text, " ", most.into()),
+            None => text.push_str(" -1"),
+        }
+        text.push_str(" .");
+        for window in self.plan.windows.iter().filter(|window| window.counts_tokens()) {
+            put(text, ":", window.amount);
+        }
+        for (window, place) in self.plan.windows.iter().zip(places) {
+            put(text, " ", *place);
+            put(text, " ", window.amount);
+        }
+    }
 }
 
 /// What the script of admission says about a request.
@@ -126,31 +149,6 @@ impl<'a> Distinct<'a> {
         for window in &self.all {
             put(text, " ", window.unit.into());
             put(text, " ", window.limit);
-        }
-    }
-}
-
-impl Ask {
-    /// Writes a request as the script reads it; `places` are those of its windows and of the requests behind it.
-    pub(crate) fn write<'a>(&self, text: &mut String, places: &mut impl Iterator<Item = &'a u64>) {
-        text.push_str(self.field);
-        text.push(' ');
-        match self.plan.task {
-            Some(task) => write_uuid(text, task),
-            None => text.push('.'),
-        }
-        put(text, " ", u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX));
-        match self.plan.tasks {
-            Some(most) => put(text, " ", most.into()),
-            None => text.push_str(" -1"),
-        }
-        text.push_str(" .");
-        for window in self.plan.windows.iter().filter(|window| window.counts_tokens()) {
-            put(text, ":", window.amount);
-        }
-        for (window, place) in self.plan.windows.iter().zip(places) {
-            put(text, " ", *place);
-            put(text, " ", window.amount);
         }
     }
 }

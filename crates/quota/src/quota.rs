@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::local::{Breaker, Local};
 use crate::meter::{Meter, Turn};
 use crate::refusals::Refusals;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::together::Together;
 use crate::window::windows;
 use crate::{Degraded, Error, Exceeded, Tiers, Window};
@@ -309,8 +309,7 @@ impl Quota {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let asking = || async { tokio::time::timeout(self.config.timeout, ask()).await.unwrap_or(Err(Error::Away)) };
-        self.if_there(asking).await
+        self.if_there(|| store::in_time(self.config.timeout, ask())).await
     }
 
     /// Asks Redis, but not for a while after it did not answer.

@@ -1,6 +1,7 @@
 //! The keys and scripts in Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::{TaskId, TenantId, Tier};
 use broker::Script;
@@ -18,6 +19,11 @@ pub(crate) const NOT_ASKED: Error = Error::Malformed("what was answered about th
 /// Days that usage is kept.
 const TENANT_DAYS: u8 = 7;
 const TIER_DAYS: u8 = 30;
+
+/// Waits for an answer of Redis within the time for it.
+pub(crate) async fn in_time<T>(patience: Duration, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(patience, asking).await.unwrap_or(Err(Error::Away))
+}
 
 /// Runs the scripts. Cloning is cheap.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, Shared, WeakShared};
 
 use crate::Error;
 use crate::ask::{Answer, Ask};
-use crate::store::{NOT_ASKED, Store};
+use crate::store::{NOT_ASKED, Store, in_time};
 
 /// Most requests of one question. Those beyond ask on their own, as if there were no others.
 const MOST: usize = 64;
@@ -67,7 +67,10 @@ impl Together {
                 }
                 answers?.get(place.number).cloned().flatten().ok_or(NOT_ASKED)
             }
-            Err(alone) => Box::pin(in_time(store, &of, &[alone], patience)).await?.pop().ok_or(NOT_ASKED),
+            Err(alone) => {
+                let asking = store.admit(&of.0, of.1, std::slice::from_ref(&alone), of.2);
+                Box::pin(in_time(patience, asking)).await?.pop().ok_or(NOT_ASKED)
+            }
         }
     }
 
@@ -110,7 +113,7 @@ impl Together {
 /// Waits until the question before is answered, and asks what was gathered until then.
 async fn answer(
     store: Store,
-    of: Of,
+    (tenant, tier, now): Of,
     before: Option<Shared<Answering>>,
     asks: Arc<Gathered>,
     patience: Duration,
@@ -129,14 +132,8 @@ async fn answer(
     if asks.is_empty() {
         return Ok(Arc::from([]));
     }
-    let mut answers = in_time(&store, &of, &asks, patience).await?.into_iter();
+    let mut answers = in_time(patience, store.admit(&tenant, tier, &asks, now)).await?.into_iter();
     Ok(is_asked.into_iter().map(|is_asked| is_asked.then(|| answers.next()).flatten()).collect())
-}
-
-async fn in_time(store: &Store, of: &Of, asks: &[Ask], patience: Duration) -> Result<Vec<Answer>, Error> {
-    let (tenant, tier, now) = of;
-    let asking = store.admit(tenant, *tier, asks, *now);
-    tokio::time::timeout(patience, asking).await.unwrap_or(Err(Error::Away))
 }
 
 impl std::fmt::Debug for Together {

@@ -255,12 +255,6 @@ impl Shared {
 /// Takes those that are ready in turn, and of two neighbours in turn the one that has fewer calls: an even spread while all
 /// are alike, and less for one that is slow.
 fn pick(endpoints: &[Arc<Endpoint>], turn: usize) -> Choice {
-    // Most services have one address, behind which others balance.
-    if let [only] = endpoints
-        && let Use::Ready(sender) = only.usable()
-    {
-        return Choice::Taken(Arc::clone(only), sender);
-    }
     let (mut ready, mut last, mut soon) = (Vec::with_capacity(endpoints.len()), None, false);
     for endpoint in endpoints {
         match endpoint.usable() {
