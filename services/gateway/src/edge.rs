@@ -27,7 +27,7 @@ pub(crate) struct Edge(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) config: Config,
-    pub(crate) resolver: Resolver,
+    pub(crate) resolver: Arc<Resolver>,
     pub(crate) changes: Changes,
     pub(crate) admission: Admission,
     pub(crate) peers: Peers,
@@ -41,7 +41,7 @@ pub(crate) struct Inner {
     pub(crate) connections: Connections,
     pub(crate) tickets: Tickets,
     pub(crate) signer: Signer,
-    /// How long a ticket's owner is believed on a socket.
+    /// How long a ticket's owner is believed on a socket, and a credential's on a stream.
     pub(crate) proof: std::time::Duration,
     pub(crate) pulse: Pulse,
     pub(crate) neighbours: Neighbours,
@@ -68,7 +68,7 @@ impl Edge {
         let (keeper, most, ending) = (connections.clone(), config.max_sockets, tasks.ending());
         tasks.spawn(async move { keeper.keep(most, ending).await });
         Self(Arc::new(Inner {
-            resolver: kit.resolver.clone(),
+            resolver: Arc::new(kit.resolver.clone()),
             changes: kit.changes.clone(),
             admission: kit.admission.clone(),
             peers: kit.peers.clone(),

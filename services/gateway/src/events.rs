@@ -8,14 +8,15 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, Problem};
-use futures::{Stream, StreamExt as _, stream};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt as _};
 use http::HeaderMap;
 use proto::task::v1::{WatchTaskRequest, WatchTaskResponse};
-use tonic::Streaming;
+use tonic::Status;
 
 use crate::edge::Edge;
 use crate::headers;
-use crate::identity::Proved;
+use crate::identity::Staying;
 use crate::openapi::ProblemView;
 use crate::params::wrong;
 use crate::problem::Refusal;
@@ -29,7 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// Streams what happens to a task until it ends: `task` first and last, and between them the frames that a WebSocket would
-/// show, each with an id from which the stream goes on after a break.
+/// show, each with an id from which the stream goes on after a break. It ends with a `problem` soon after the credential was
+/// revoked, and at the end of its time, to be opened again with another one.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks", operation_id = "watchTask",
     params(
@@ -43,14 +45,15 @@ const LAST_EVENT_ID: &str = "Last-Event-ID";
 )]
 pub(crate) async fn watch(
     State(edge): State<Edge>,
-    Proved(caller): Proved,
+    Staying(standing): Staying,
     Segment(id): Segment,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let task_id = tasks::parse(&id)?.to_string();
     let (epoch, after) = position(&headers)?;
     let request = WatchTaskRequest { task_id, epoch, after };
-    let told = edge.peers.tasks(Domain::Orchestrator, &caller).watch_task(request).await?.into_inner();
+    let told = edge.peers.tasks(Domain::Orchestrator, standing.caller()).watch_task(request).await?.into_inner();
+    let told = service_kit::identity::while_proved(standing, edge.proof, told.boxed());
     let draining = edge.draining.clone();
     // A client goes on elsewhere from the last id that it saw.
     let events = events(told).take_until(async move { draining.cancelled().await });
@@ -64,17 +67,16 @@ fn position(headers: &HeaderMap) -> Result<(String, u64), Failure> {
     position.filter(|(epoch, _)| !epoch.is_empty()).ok_or_else(|| wrong(LAST_EVENT_ID, "must be the id of an event"))
 }
 
-fn events(told: Streaming<WatchTaskResponse>) -> impl Stream<Item = Event> + Send {
+fn events(told: BoxStream<'static, Result<WatchTaskResponse, Status>>) -> impl Stream<Item = Event> + Send {
     stream::unfold(Some(told), |told| async move {
         let mut told = told?;
         loop {
-            match told.message().await {
-                Ok(Some(told_now)) => {
+            match told.next().await? {
+                Ok(told_now) => {
                     if let Some(event) = event(told_now) {
                         return Some((event, Some(told)));
                     }
                 }
-                Ok(None) => return None,
                 Err(status) => return Some((refused(&Failure::from_status(&status)), None)),
             }
         }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use service_kit::identity::Standing;
 use service_kit::{Caller, Scope};
 
 use crate::credential::Credential;
@@ -13,6 +14,10 @@ use crate::problem::Refusal;
 /// A tenant whose calls are accepted, proved by its credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Proved(pub(crate) Caller);
+
+/// Like [`Proved`], of a stream, which ends when its caller has to prove itself again.
+#[derive(Clone, Debug)]
+pub(crate) struct Staying(pub(crate) Standing);
 
 /// Whoever proved anything: a tenant, or an operator who has none.
 #[derive(Clone, Debug)]
@@ -44,6 +49,17 @@ impl FromRequestParts<Edge> for Proved {
         let caller = edge.resolve(&Credential::of(&parts.headers)?).await?;
         Known::note(&parts.extensions, &caller);
         Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<Edge> for Staying {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
+        let standing = Standing::prove(&edge.resolver, Credential::of(&parts.headers)?.expose()).await?;
+        standing.caller().tenant()?;
+        Known::note(&parts.extensions, standing.caller());
+        Ok(Self(standing))
     }
 }
 

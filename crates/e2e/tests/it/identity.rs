@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use e2e::{Client, Nooble};
 use serde_json::{Value, json};
+use testkit::openai::{Mode, OpenAi};
 
-use crate::{PATIENCE, WORDS};
+use crate::{PATIENCE, QUESTION, WORDS};
 
 /// Within this time a change holds everywhere; what is measured has the time of a request on top.
 const SOON: Duration = Duration::from_millis(1500);
@@ -116,6 +117,36 @@ async fn a_key_is_replaced_and_revoked_and_every_change_holds_at_once() {
     assert_eq!(states.len(), 3);
     assert!(states.contains(&"revoked") && states.contains(&"expired"), "{listed}");
     assert!(!listed.to_string().contains("nbl_"), "no secret is listed");
+}
+
+#[tokio::test]
+async fn streams_end_soon_after_their_key_was_revoked_and_say_why() {
+    let provider = OpenAi::start().await;
+    provider.set_mode(Mode::Gated);
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = provider.base_url();
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS, ("LLM_BASE_URL", &url)]).await;
+    let agent = tenant_and_agent(&nooble, folder.path()).await;
+    let made = said(&nooble, folder.path(), &["key-create", "acme-1"]).await;
+    let key = fact(&made, "api_key");
+    let user = client(&nooble, &key, &agent);
+    let sent = user.send("session-1", QUESTION).await;
+    let events = format!("/api/v1/tasks/{}/events", sent["task_id"].as_str().expect("an id"));
+    let events = user.http.get(user.url(&events)).bearer_auth(&key).send().await.expect("the edge answers");
+    let messages = json!([{ "role": "user", "content": QUESTION }]);
+    let asked = json!({ "model": format!("agent:{agent}"), "stream": true, "messages": messages });
+    let completion = user.http.post(user.url("/v1/chat/completions")).bearer_auth(&key).json(&asked);
+    let completion = completion.send().await.expect("the edge answers");
+    assert_eq!((events.status().as_u16(), completion.status().as_u16()), (200, 200));
+
+    said(&nooble, folder.path(), &["key-revoke", &fact(&made, "key_id")]).await;
+    let both = futures::future::join(events.text(), completion.text());
+    let (events, completion) = tokio::time::timeout(SOON, both).await.expect("they end soon");
+    let (events, completion) = (events.expect("a whole stream"), completion.expect("a whole stream"));
+    let last = events.rsplit("event: ").next().expect("an event");
+    assert!(last.starts_with("problem\n") && last.contains("CREDENTIAL_INVALID"), "{events}");
+    assert!(completion.contains(r#""type":"authentication_error""#), "{completion}");
+    assert!(completion.trim_end().ends_with("[DONE]"), "{completion}");
 }
 
 async fn refused_soon(client: &Client, reason: &str) {

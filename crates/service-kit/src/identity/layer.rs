@@ -8,7 +8,7 @@ use tonic::body::Body;
 
 use super::caller::nobody;
 use super::renewal::Presented;
-use super::{Caller, HEADER, Resolver, Signer, presented};
+use super::{Caller, HEADER, Resolver, Signer, Standing, presented};
 use crate::around::{Answer, Around, Inner};
 use crate::tls::Handshaken;
 
@@ -25,7 +25,7 @@ impl IdentityLayer {
         Self { signer, resolver: Arc::new(resolver) }
     }
 
-    async fn caller(&self, headers: &HeaderMap, certified: bool) -> Result<(Caller, Option<Presented>), Failure> {
+    async fn standing(&self, headers: &HeaderMap, certified: bool) -> Result<Standing, Failure> {
         let mut identities = headers.get_all(HEADER).iter();
         if let Some(identity) = identities.next() {
             if !certified {
@@ -34,12 +34,10 @@ impl IdentityLayer {
             }
             // Of two identities one would be ignored; nothing is ignored here.
             let text = if identities.next().is_some() { "" } else { identity.to_str().unwrap_or_default() };
-            return self.signer.verify(text).map(|caller| (caller, None));
+            return self.signer.verify(text).map(|caller| Standing { caller, presented: None });
         }
         let credential = presented(headers)?.ok_or_else(nobody)?;
-        let stamp = self.resolver.changes().stamp_of_keys();
-        let caller = self.resolver.resolve(credential).await?;
-        Ok((caller, Some(Presented { resolver: Arc::clone(&self.resolver), credential: credential.into(), stamp })))
+        Standing::prove(&self.resolver, credential).await
     }
 }
 
@@ -57,8 +55,8 @@ impl Around for IdentityLayer {
             request.extensions_mut().remove::<Caller>();
             request.extensions_mut().remove::<Presented>();
             let certified = request.extensions().get::<Handshaken>().is_some_and(|shown| shown.certified);
-            match layer.caller(request.headers(), certified).await {
-                Ok((caller, presented)) => {
+            match layer.standing(request.headers(), certified).await {
+                Ok(Standing { caller, presented }) => {
                     request.extensions_mut().insert(caller);
                     if let Some(presented) = presented {
                         request.extensions_mut().insert(presented);

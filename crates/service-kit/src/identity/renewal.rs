@@ -54,6 +54,14 @@ impl Standing {
         Caller::of(request).map(|caller| Self { caller: caller.clone(), presented })
     }
 
+    /// Proves somebody from outside by what they presented.
+    pub async fn prove(resolver: &Arc<Resolver>, credential: &str) -> Result<Self, Failure> {
+        let stamp = resolver.changes().stamp_of_keys();
+        let caller = resolver.resolve(credential).await?;
+        let presented = Presented { resolver: Arc::clone(resolver), credential: credential.into(), stamp };
+        Ok(Self { caller, presented: Some(presented) })
+    }
+
     /// Returns who it was when the stream was opened.
     pub fn caller(&self) -> &Caller {
         &self.caller

@@ -3,6 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::response::sse::Event;
+use fault::Failure;
+use futures::future::BoxFuture;
 use futures::{Stream, stream};
 use proto::action::v1::TokenUsage;
 use serde::Serialize;
@@ -114,15 +116,22 @@ struct Pieces {
     attempt: u32,
     written: String,
     waiting: std::collections::VecDeque<Event>,
+    /// Ends when the caller is not who they were any more.
+    fallen: BoxFuture<'static, Failure>,
     over: bool,
 }
 
 /// Streams an answer: the role, the text piece by piece, the end, the tokens if they are wanted, `[DONE]`. When a second attempt
-/// writes another text than the first one began, the stream ends with an error.
-pub(super) fn stream(watch: Watch, labels: Labels, with_usage: bool) -> impl Stream<Item = Event> + Send {
+/// writes another text than the first one began, the stream ends with an error, as it does when its caller has `fallen`.
+pub(super) fn stream(
+    watch: Watch,
+    labels: Labels,
+    with_usage: bool,
+    fallen: BoxFuture<'static, Failure>,
+) -> impl Stream<Item = Event> + Send {
     let role = event(&labels.chunk(&json!({ "role": "assistant", "content": "" }), None));
     let waiting = [role].into();
-    let pieces = Pieces { watch, labels, with_usage, attempt: 0, written: String::new(), waiting, over: false };
+    let pieces = Pieces { watch, labels, with_usage, attempt: 0, written: String::new(), waiting, fallen, over: false };
     stream::unfold(pieces, |mut pieces| async move {
         loop {
             if let Some(event) = pieces.waiting.pop_front() {
@@ -138,7 +147,12 @@ pub(super) fn stream(watch: Watch, labels: Labels, with_usage: bool) -> impl Str
 
 impl Pieces {
     async fn advance(&mut self) {
-        match self.watch.next().await {
+        let seen = tokio::select! {
+            biased;
+            fallen = &mut self.fallen => Err(fallen),
+            seen = self.watch.next() => seen,
+        };
+        match seen {
             Ok(Seen::Piece { attempt, text }) => {
                 if self.attempt == 0 {
                     self.attempt = attempt;

@@ -9,6 +9,8 @@ pub(crate) mod models;
 mod request;
 mod shape;
 
+use std::time::Duration;
+
 use action::TaskId;
 use axum::Json;
 use axum::body::Body;
@@ -24,13 +26,16 @@ pub(crate) use request::CompletionBody;
 pub(crate) use shape::{reshape, speaks_to};
 
 use crate::edge::Edge;
-use crate::identity::Proved;
+use crate::identity::Staying;
 use crate::openapi::OpenAiErrorView;
 use crate::problem::Refusal;
 use crate::watch::{GivenUp, Watch};
 use crate::{body, chat, limits};
 use chunk::{Completion, Labels};
 use request::Question;
+
+/// No task takes so long.
+const FOR_GOOD: Duration = Duration::from_hours(24);
 
 /// Answers the last message as an agent does, whole or in pieces.
 #[utoipa::path(
@@ -40,13 +45,14 @@ use request::Question;
 )]
 pub(crate) async fn create(
     State(edge): State<Edge>,
-    Proved(caller): Proved,
+    Staying(standing): Staying,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     let fields = body::json_object(&headers, body, edge.body()).await?;
     let Question { model, asserted, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
+    let caller = standing.caller().clone();
     asserted.agree(&caller)?;
     let task = TaskId::new();
     let given_up = GivenUp::of(&edge, &caller, task);
@@ -63,7 +69,9 @@ pub(crate) async fn create(
     let labels = Labels::new(accepted.task_id(), model);
     let limits = limits::openai_headers(&windows);
     if stream {
-        let chunks = chunk::stream(watch, labels, with_usage).map(Ok::<Event, std::convert::Infallible>);
+        // It cannot be opened again, so it lasts as long as its caller is who they are.
+        let fallen = Box::pin(standing.over(FOR_GOOD));
+        let chunks = chunk::stream(watch, labels, with_usage, fallen).map(Ok::<Event, std::convert::Infallible>);
         return Ok((limits, Sse::new(chunks).keep_alive(KeepAlive::default())).into_response());
     }
     let answer = watch.answer().await?;
