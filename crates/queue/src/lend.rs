@@ -64,7 +64,7 @@ impl Lender {
             let (verdict, awaited) = oneshot::channel();
             let (report, settlement) = oneshot::channel();
             work.inside.report_to(report);
-            let trace = trace::inside(&tracing::Span::current()).unwrap_or_else(|| work.action().trace.clone());
+            let trace = trace::inside(&telemetry::Span::current()).unwrap_or_else(|| work.action().trace.clone());
             lend(Lent { work, trace, verdict, settlement });
             async move { awaited.await.unwrap_or(Ran::Released) }.boxed()
         });

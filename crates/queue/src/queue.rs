@@ -7,10 +7,10 @@ use action::{Action, Domain, QueueName, Status, TaskId, TenantId, Tier};
 use broker::Redis;
 use proto::queue::v1::{DeadLetter, DomainStats};
 use proto::task::v1::Task;
+use telemetry::Instrument as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::durable::Confirm;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument as _;
+use telemetry::Instrument as _;
 
 use crate::Error;
 use crate::engine::reply_script;

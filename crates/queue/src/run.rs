@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use prost::Message as _;
 use prost_types::Any;
 use proto::action::v1::TaskEvent;
+use telemetry::Instrument as _;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::engine::{End, Header, Lane, Leased, Settle, Settled};
 use crate::heartbeat::{Ended, Lease};
@@ -134,7 +134,7 @@ impl Run {
     async fn settle(&self, work: &Work, header: &Header, retry: Retry, verdict: Verdict) -> Settlement {
         let is_callback = header.lane == Lane::Callbacks;
         let (name, failure) = verdict.named();
-        trace::ended(&tracing::Span::current(), name, failure);
+        trace::ended(&telemetry::Span::current(), name, failure);
         let (item, parcel) = match self.decide(work, header, retry, verdict) {
             Decision::Nothing => {
                 self.count(header, "stale");
@@ -328,7 +328,7 @@ fn parcel(work: &Work, ending: &Ending) -> Option<Parcel> {
     let callback = outcome::callback(work.action(), ending.clone()).ok()?;
     let mut parcel = Parcel::address(work.action(), &callback)?;
     // What follows from the outcome follows from this delivery.
-    if let (Parcel::Callbacks { action, .. }, Some(trace)) = (&mut parcel, trace::inside(&tracing::Span::current())) {
+    if let (Parcel::Callbacks { action, .. }, Some(trace)) = (&mut parcel, trace::inside(&telemetry::Span::current())) {
         action.trace = trace;
     }
     Some(parcel)

@@ -3,26 +3,22 @@
 use std::time::SystemTime;
 
 use action::{Action, Delivery, QueueName, Trace};
-use telemetry::{Origin, SpanKind};
-use tracing::Span;
+use telemetry::{Origin, Span, SpanKind, Value};
 
 /// Opens the span of putting an action into a queue, as a child of where the caller is, or of the action's own trace.
 pub(crate) fn send(action: &Action, queue: &QueueName) -> Span {
     let (parent, _) = telemetry::current();
     let trace = &action.trace;
     let origin = if parent.is_empty() { Origin::remote(&trace.parent, &trace.state) } else { Origin::here() };
-    telemetry::span!(
-        origin,
-        "send",
-        otel.name = %format!("send {queue}"),
-        otel.kind = "producer",
-        messaging.system = "nooble",
-        messaging.operation.type = "send",
-        messaging.destination.name = %queue,
-        action_type = %action.action_type,
-        task_id = %action.task,
-        action_id = %action.id,
-    )
+    let known = [
+        ("messaging.system", Value::Word("nooble")),
+        ("messaging.operation.type", Value::Word("send")),
+        ("messaging.destination.name", Value::Shown(queue)),
+        ("action_type", Value::Shown(&action.action_type)),
+        ("task_id", Value::Shown(&action.task)),
+        ("action_id", Value::Shown(&action.id)),
+    ];
+    Span::begin(origin, SpanKind::Producer, "send", format_args!("send {queue}"), &known)
 }
 
 /// Returns the trace that an action shall carry when it is sent inside this span.
@@ -33,21 +29,17 @@ pub(crate) fn inside(span: &Span) -> Option<Trace> {
 
 /// Opens the span of handling a delivery, as a child of the action's trace.
 pub(crate) fn process(action: &Action, delivery: &Delivery) -> Span {
-    telemetry::span!(
-        Origin::remote(&action.trace.parent, &action.trace.state),
-        parent: None,
-        "process",
-        otel.name = %format!("process {}", action.action_type),
-        otel.kind = "consumer",
-        messaging.system = "nooble",
-        messaging.operation.type = "process",
-        messaging.destination.name = %delivery.queue,
-        tenant_id = %action.tenant,
-        task_id = %action.task,
-        action_id = %action.id,
-        attempt = delivery.attempt,
-        outcome = tracing::field::Empty,
-    )
+    let known = [
+        ("messaging.system", Value::Word("nooble")),
+        ("messaging.operation.type", Value::Word("process")),
+        ("messaging.destination.name", Value::Shown(&delivery.queue)),
+        ("tenant_id", Value::Shown(&action.tenant)),
+        ("task_id", Value::Shown(&action.task)),
+        ("action_id", Value::Shown(&action.id)),
+        ("attempt", delivery.attempt.into()),
+    ];
+    let origin = Origin::beyond(&action.trace.parent, &action.trace.state);
+    Span::begin(origin, SpanKind::Consumer, "process", format_args!("process {}", action.action_type), &known)
 }
 
 /// Records the time that an action waited, from becoming visible to its claim.
@@ -69,8 +61,8 @@ pub(crate) fn waited(action: &Action, delivery: &Delivery) {
 
 /// Marks the span of a delivery that did not succeed.
 pub(crate) fn ended(span: &Span, outcome: &'static str, failure: Option<&fault::Failure>) {
-    span.record("outcome", outcome);
+    span.record("outcome", Value::Word(outcome));
     if let Some(failure) = failure {
-        telemetry::mark_failed(span, failure.reason().id);
+        span.fail(failure.reason().id);
     }
 }

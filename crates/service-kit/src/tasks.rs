@@ -5,10 +5,10 @@ mod see_through;
 use std::future::Future;
 use std::time::Duration;
 
+use telemetry::Instrument as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
 pub use see_through::SeenThrough;
 

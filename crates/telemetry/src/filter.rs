@@ -5,12 +5,11 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterFn, Targets};
 
 use crate::Error;
-use crate::origin::UNSEEN;
 
-/// Transports speak about every frame; tracing them would also trace the exporter's own calls without end.
+/// Transports speak about every frame; telling of them in traces would tell of the exporter's own calls without end.
 const NOISY: [&str; 5] = ["h2", "hyper", "tower", "tonic", "opentelemetry"];
 
-/// What the log shows: events as its directives say, and every span of ours, so that a line always has the fields of its spans.
+/// What the log shows: events as its directives say. Spans of `tracing` are nobody's: ours are [`crate::Span`].
 #[derive(Clone, Debug)]
 pub(crate) struct Logged(Targets);
 
@@ -34,31 +33,23 @@ impl Logged {
 
     /// Tells whether it shows something.
     pub(crate) fn shows(&self, metadata: &Metadata<'_>) -> bool {
-        if metadata.is_span() {
-            return is_ours(metadata, Level::INFO);
-        }
-        self.0.would_enable(metadata.target(), metadata.level())
+        metadata.is_event() && self.0.would_enable(metadata.target(), metadata.level())
     }
 
-    /// Returns the most detailed level of anything that it shows.
+    /// Returns the most detailed level of anything that it or the traces want.
     pub(crate) fn most(&self) -> LevelFilter {
         let events = self.0.iter().map(|(_, level)| level).chain(self.0.default_level()).max();
-        events.unwrap_or(LevelFilter::OFF).max(LevelFilter::INFO)
+        events.unwrap_or(LevelFilter::OFF).max(LevelFilter::WARN)
     }
 }
 
 /// Lets through what belongs into traces, whatever the logs show.
 pub(crate) fn traces() -> FilterFn {
-    FilterFn::new(is_traced as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
+    FilterFn::new(is_traced as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::WARN)
 }
 
-/// Tells whether something belongs into traces: spans of traces that are kept, and what goes wrong in them. Everything else that
-/// happens in them stands in the log, with their ids.
+/// Tells whether an event belongs into traces: what goes wrong. Everything else that happens stands in the log, with their ids.
 pub(crate) fn is_traced(metadata: &Metadata<'_>) -> bool {
-    let least = if metadata.is_span() { Level::INFO } else { Level::WARN };
-    metadata.target() != UNSEEN && is_ours(metadata, least)
-}
-
-fn is_ours(metadata: &Metadata<'_>, least: Level) -> bool {
-    *metadata.level() <= least && !NOISY.iter().any(|target| metadata.target().starts_with(target))
+    let is_ours = !NOISY.iter().any(|target| metadata.target().starts_with(target));
+    metadata.is_event() && is_ours && *metadata.level() <= Level::WARN
 }

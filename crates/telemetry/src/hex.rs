@@ -9,3 +9,10 @@ pub(crate) fn push(text: &mut String, bytes: &[u8]) {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
+
+/// Returns two digits a byte.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push(&mut text, bytes);
+    text
+}

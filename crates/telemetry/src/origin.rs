@@ -6,19 +6,10 @@
 
 use std::sync::OnceLock;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanId, TraceContextExt as _, TraceId};
+use opentelemetry::trace::{SpanContext, TraceFlags};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
-use tracing::span::Id;
-use tracing::{Dispatch, Span, dispatcher};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::registry::{LookupSpan as _, Registry};
 
-use crate::context;
-
-/// Target of spans that are for the log alone.
-#[doc(hidden)]
-pub const UNSEEN: &str = "unseen";
+use crate::{Span, context};
 
 /// Share of the traces that begin here that are kept.
 static RATIO: OnceLock<f64> = OnceLock::new();
@@ -33,114 +24,59 @@ pub(crate) fn is_kept() -> bool {
     RATIO.get().is_none_or(|ratio| rand::random::<f64>() < *ratio)
 }
 
-/// Where a span belongs. [`crate::span!`] takes it.
+/// Where a span belongs. [`Span::begin`] takes it.
 #[derive(Debug)]
-pub struct Origin(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    /// In a trace that is kept: below a remote span, or else below the one around it, if any.
-    Seen(Option<Context>),
-    Unseen(Unseen),
+pub struct Origin {
+    /// None where a trace begins.
+    parent: Option<SpanContext>,
+    is_kept: bool,
+    around: Span,
 }
 
 impl Origin {
     /// Belongs into the trace of the span around it, or begins a trace.
     pub fn here() -> Self {
-        let around = dispatcher::get_default(|dispatch| {
-            let id = dispatch.current_span().id().cloned()?;
-            Some(Unseen::with(&id, dispatch, Unseen::child))
-        });
-        match around {
-            Some(Some(unseen)) => Self(Kind::Unseen(unseen)),
-            Some(None) => Self(Kind::Seen(None)),
-            None if is_kept() => Self(Kind::Seen(None)),
-            None => Self(Kind::Unseen(Unseen::of(RandomIdGenerator::default().new_trace_id(), String::new()))),
+        let around = Span::current();
+        match around.context().cloned() {
+            Some(parent) => Self { is_kept: parent.is_sampled(), parent: Some(parent), around },
+            None => Self::new_trace(),
         }
+    }
+
+    /// Begins a trace, whatever is around it.
+    pub fn new_trace() -> Self {
+        Self { parent: None, is_kept: is_kept(), around: Span::none() }
     }
 
     /// Belongs below a remote span; one that is absent or malformed changes nothing.
     pub fn remote(traceparent: &str, tracestate: &str) -> Self {
-        let Some(remote) = context::read(traceparent, tracestate) else { return Self::here() };
-        let span = remote.span();
-        let known = span.span_context();
-        if known.is_sampled() {
-            return Self(Kind::Seen(Some(remote)));
-        }
-        Self(Kind::Unseen(Unseen::of(known.trace_id(), known.trace_state().header())))
+        Self::below(traceparent, tracestate).unwrap_or_else(Self::here)
     }
 
-    #[doc(hidden)]
-    pub fn is_seen(&self) -> bool {
-        matches!(self.0, Kind::Seen(_))
+    /// Belongs below a remote span, or begins a trace, whatever is around it.
+    pub fn beyond(traceparent: &str, tracestate: &str) -> Self {
+        Self::below(traceparent, tracestate).unwrap_or_else(Self::new_trace)
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn attach(self, span: Span) -> Span {
-        match self.0 {
-            Kind::Seen(None) => {}
-            Kind::Seen(Some(remote)) => {
-                // It fails only when nothing is traced or the span is filtered out: then there is nothing to connect.
-                let _ = span.set_parent(remote);
-            }
-            Kind::Unseen(unseen) => unseen.note(&span),
-        }
-        span
+    fn below(traceparent: &str, tracestate: &str) -> Option<Self> {
+        let parent = context::read(traceparent, tracestate)?;
+        Some(Self { is_kept: parent.is_sampled(), parent: Some(parent), around: Span::none() })
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Takes it apart: the span that is above in the trace, and the one whose fields lines of the log have, too.
+    pub(crate) fn into_parts(self) -> (Option<SpanContext>, Span) {
+        (self.parent, self.around)
     }
 }
 
-/// Makes a span for traces and the log, at the level `info`: first its [`Origin`], then as `tracing` has it.
-///
-/// All spans of the workspace are made with it: one that is not would begin a trace of its own within one that nobody sees.
-#[macro_export]
-macro_rules! span {
-    ($origin:expr, $($described:tt)+) => {{
-        let origin: $crate::Origin = $origin;
-        let span = if origin.is_seen() {
-            $crate::__tracing::info_span!($($described)+)
-        } else {
-            $crate::__tracing::info_span!(target: $crate::UNSEEN, $($described)+)
-        };
-        origin.attach(span)
-    }};
-}
-
-/// The ids of a span that nobody will see.
-#[derive(Clone, Debug)]
-pub(crate) struct Unseen {
-    pub(crate) trace: TraceId,
-    pub(crate) span: SpanId,
-    pub(crate) state: String,
-}
-
-impl Unseen {
-    fn of(trace: TraceId, state: String) -> Self {
-        Self { trace, span: RandomIdGenerator::default().new_span_id(), state }
-    }
-
-    fn child(&self) -> Self {
-        Self::of(self.trace, self.state.clone())
-    }
-
-    /// Keeps them with the span.
-    fn note(self, span: &Span) {
-        span.with_subscriber(|(id, dispatch)| {
-            if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
-                span.extensions_mut().insert(self);
-            }
-        });
-    }
-
-    /// Reads those of a span, if nobody will see it.
-    pub(crate) fn with<T>(id: &Id, dispatch: &Dispatch, read: impl FnOnce(&Self) -> T) -> Option<T> {
-        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let extensions = span.extensions();
-        extensions.get::<Self>().map(read)
-    }
-
-    /// Reads those of the current span, if nobody will see it.
-    pub(crate) fn with_current<T>(read: impl Fn(&Self) -> T) -> Option<T> {
-        dispatcher::get_default(|dispatch| Self::with(dispatch.current_span().id()?, dispatch, &read))
-    }
+/// Returns the place of a span that nobody will see.
+pub(crate) fn unseen(parent: Option<&SpanContext>) -> SpanContext {
+    let ids = RandomIdGenerator::default();
+    let trace = parent.map_or_else(|| ids.new_trace_id(), SpanContext::trace_id);
+    let state = parent.map(|parent| parent.trace_state().clone()).unwrap_or_default();
+    SpanContext::new(trace, ids.new_span_id(), TraceFlags::default(), false, state)
 }

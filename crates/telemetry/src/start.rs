@@ -21,6 +21,8 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use crate::filter::Logged;
 use crate::gather::Gathering;
 use crate::json::JsonLines;
+use crate::pretty::WithSpan;
+use crate::warned::Warnings;
 use crate::{Config, Error, LogFormat, filter, metric, origin};
 
 /// How long an export may take before it is given up.
@@ -29,6 +31,9 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a finished span waits for company.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
+/// How many go together. Those that wait are kept in memory that a busy process would rather have for its requests: a trace
+/// cost it three times as much when 512 went together, which is the library's own number.
+const BATCH: usize = 64;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -49,8 +54,8 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     let resource = Resource::builder().with_service_name(config.service).build();
     let mut tracers = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        // What begins here and is not kept is never shown to it.
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
+        // What is not kept is never shown to it.
+        .with_sampler(Sampler::AlwaysOn);
     origin::keep(config.sample_ratio);
     let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(metric::reader()?);
     let mut runtime = None;
@@ -61,20 +66,10 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     }
     let lines = (config.log_format == LogFormat::Json).then(Gathering::to_stderr);
     let guard = Guard { tracers: tracers.build(), meters: meters.build(), runtime, lines: lines.clone() };
-    let tracer = guard.tracers.tracer("nooble");
-    let _ = TRACER.set(tracer.clone());
+    let _ = TRACER.set(guard.tracers.tracer("nooble"));
     metric::install(&guard.meters);
-    // The JSON lines ask the layer beneath them for the ids.
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(tracer)
-        .with_location(false)
-        .with_target(false)
-        .with_threads(false)
-        .with_tracked_inactivity(false)
-        // Whoever wants the context asks the span for it, so nothing is put in its place whenever a future is polled.
-        .with_context_activation(false)
-        .with_filter(filter::traces());
-    let subscriber = Registry::default().with(spans).with(log(lines, logged));
+    let warnings = Warnings.with_filter(filter::traces());
+    let subscriber = Registry::default().with(warnings).with(log(lines, logged));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| Error::AlreadyStarted)?;
     Ok(guard)
 }
@@ -120,6 +115,11 @@ impl Drop for Guard {
 
 pub(crate) fn tracer() -> Option<&'static SdkTracer> {
     TRACER.get()
+}
+
+/// Lets spans be made in a process that shows them to nobody.
+pub(crate) fn without_export() {
+    TRACER.get_or_init(|| SdkTracerProvider::builder().build().tracer("nooble"));
 }
 
 /// Does something that may wait for the network on a thread of its own, and gives up on it when it takes too long.
@@ -184,7 +184,8 @@ impl Drop for Background {
 }
 
 fn batched(tracers: TracerProviderBuilder, exporter: SpanExporter) -> TracerProviderBuilder {
-    let config = BatchConfigBuilder::default().with_scheduled_delay(BATCH_DELAY).build();
+    let config =
+        BatchConfigBuilder::default().with_scheduled_delay(BATCH_DELAY).with_max_export_batch_size(BATCH).build();
     tracers.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config).build())
 }
 
@@ -200,6 +201,7 @@ where
     let colours = std::io::stderr().is_terminal();
     let most = logged.most();
     let shown = FilterFn::new(move |metadata| logged.shows(metadata)).with_max_level_hint(most);
-    let layer = tracing_subscriber::fmt::layer().compact().with_ansi(colours).with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().compact().fmt_fields(WithSpan::default());
+    let layer = layer.with_ansi(colours).with_writer(std::io::stderr);
     Box::new(layer.with_filter(shown))
 }

@@ -1,55 +1,29 @@
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
-use opentelemetry_sdk::trace::SdkTracerProvider;
-use serde_json::Value;
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::registry::Registry;
+use serde_json::Value as Json;
 
 use crate::filter::Logged;
-use crate::json::JsonLines;
-use crate::{Error, Origin, filter};
+use crate::{Capture, Error, Instrument as _, Origin, Span, SpanKind, Value};
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panicked").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn read(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().expect("nobody panicked").clone()).expect("lines are text");
-        text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
-    }
-}
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// Logs what `work` does under some directives, as `init` would.
-fn logged(directives: &str, work: impl FnOnce()) -> Vec<Value> {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let tracer = SdkTracerProvider::builder().build().tracer("test");
-    let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter::traces());
-    let logs = JsonLines::new(move || writer.clone(), Logged::by(directives).expect("directives"));
-    tracing::subscriber::with_default(Registry::default().with(spans).with(logs), work);
-    lines.read()
+fn logged(directives: &str, work: impl FnOnce()) -> Vec<Json> {
+    let capture = Capture::start(directives).expect("directives");
+    work();
+    capture.text().lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
+fn span(origin: Origin, name: &'static str, fields: &[(&'static str, Value<'_>)]) -> Span {
+    Span::begin(origin, SpanKind::Internal, name, format_args!("{name}"), fields)
 }
 
 #[test]
 fn a_line_has_the_trace_and_the_fields_of_all_spans_around_it() {
     let lines = logged("info", || {
-        let request = tracing::info_span!("request", otel.kind = "server", task_id = "t-1", tenant = "acme", tries = 1);
-        let _request = request.enter();
-        let step = tracing::info_span!("step", tries = 2, late = tracing::field::Empty);
+        let known = [("task_id", "t-1".into()), ("tenant", Value::Word("acme")), ("tries", 1_u32.into())];
+        let _request = span(Origin::here(), "request", &known).enter();
+        let step = span(Origin::here(), "step", &[("tries", 2_u32.into()), ("absent", Value::Absent)]);
         let _step = step.enter();
-        step.record("late", true);
+        step.record("late", &"\"so\"".to_owned());
         tracing::info!(count = 3, "done \"well\"");
     });
     let [line] = &lines[..] else { panic!("one line: {lines:?}") };
@@ -57,11 +31,70 @@ fn a_line_has_the_trace_and_the_fields_of_all_spans_around_it() {
         (&line["message"], &line["level"], &line["count"]),
         (&"done \"well\"".into(), &"INFO".into(), &3.into())
     );
-    assert_eq!((&line["task_id"], &line["tenant"], &line["late"]), (&"t-1".into(), &"acme".into(), &true.into()));
+    assert_eq!((&line["task_id"], &line["tenant"], &line["late"]), (&"t-1".into(), &"acme".into(), &"\"so\"".into()));
     assert_eq!((&line["tries"], &line["span"]), (&2.into(), &"step".into()), "the inner span wins");
     assert_eq!(line["trace_id"].as_str().map(str::len), Some(32));
     assert_eq!(line["span_id"].as_str().map(str::len), Some(16));
-    assert!(line.get("otel.kind").is_none());
+    assert!(line.get("absent").is_none());
+}
+
+#[test]
+fn what_is_within_nothing_is_within_what_is_around_it() {
+    let lines = logged("info", || {
+        let request = span(Origin::here(), "request", &[]);
+        let _request = request.enter();
+        Span::none().in_scope(|| tracing::info!("inside"));
+        span(Origin::new_trace(), "other", &[]).in_scope(|| tracing::info!("beside"));
+        tracing::info!("outside");
+        assert_eq!(Span::current().trace_id(), request.trace_id());
+    });
+    let spans: Vec<_> = lines.iter().map(|line| line["span"].as_str().unwrap()).collect();
+    assert_eq!(spans, ["request", "other", "request"]);
+    assert_eq!(lines[0]["trace_id"], lines[2]["trace_id"]);
+    assert_ne!(lines[0]["trace_id"], lines[1]["trace_id"]);
+}
+
+/// Logs when it is dropped.
+struct Noisy;
+
+impl Drop for Noisy {
+    fn drop(&mut self) {
+        tracing::info!("dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_future_is_polled_and_dropped_within_its_span_and_others_between_are_not() {
+    let capture = Capture::start("info").unwrap();
+    let work = async {
+        let _noisy = Noisy;
+        tracing::info!("first");
+        tokio::task::yield_now().await;
+        tracing::info!("second");
+        std::future::pending::<()>().await;
+    };
+    let mut work = Box::pin(work.instrument(span(Origin::here(), "work", &[])));
+    assert!(futures::poll!(&mut work).is_pending());
+    tracing::info!("between");
+    assert!(futures::poll!(&mut work).is_pending());
+    drop(work);
+    tracing::info!("after");
+    let lines: Vec<Json> = capture.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = lines.iter().map(|line| (line["message"].as_str().unwrap(), line["span"].as_str())).collect();
+    let work = Some("work");
+    assert_eq!(said, [("first", work), ("between", None), ("second", work), ("dropped", work), ("after", None)]);
+}
+
+#[test]
+fn a_panic_leaves_the_span() {
+    let lines = logged("info", || {
+        let span = span(Origin::here(), "work", &[]);
+        let panicked =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| span.in_scope(|| panic!("on purpose"))));
+        assert!(panicked.is_err());
+        tracing::info!("after");
+    });
+    assert!(lines[0].get("span").is_none());
 }
 
 #[test]
@@ -91,7 +124,7 @@ fn transports_are_quiet_unless_they_are_named() {
 #[test]
 fn a_warning_has_the_fields_of_its_span_even_if_only_warnings_are_logged() {
     let lines = logged("warn", || {
-        tracing::info_span!("request", task_id = "t-1").in_scope(|| tracing::warn!("careful"));
+        span(Origin::here(), "request", &[("task_id", "t-1".into())]).in_scope(|| tracing::warn!("careful"));
     });
     assert_eq!(lines[0]["task_id"], "t-1");
     assert!(lines[0].get("trace_id").is_some());
@@ -106,17 +139,16 @@ fn directives_that_make_no_sense_are_refused() {
 
 #[test]
 fn what_begins_within_a_trace_is_recorded_as_the_trace_is_and_its_context_goes_on_whole() {
-    let known = "0af7651916cd43dd8448eb211c80319c";
     for (flags, is_recorded) in [("01", true), ("00", false)] {
-        let parent = format!("00-{known}-b7ad6b7169203331-{flags}");
+        let parent = format!("00-{TRACE}-b7ad6b7169203331-{flags}");
         let _lines = logged("info", || {
             assert!(crate::is_recorded(), "a span without any around it decides for itself");
-            let span = crate::span!(Origin::remote(&parent, "vendor=1"), "request");
+            let span = span(Origin::remote(&parent, "vendor=1"), "request", &[]);
             let _entered = span.enter();
             assert_eq!(crate::is_recorded(), is_recorded, "{parent}");
             let (traceparent, tracestate) = crate::current();
             let parts: Vec<_> = traceparent.split('-').collect();
-            assert_eq!((parts[0], parts[1], parts[3]), ("00", known, flags), "{traceparent}");
+            assert_eq!((parts[0], parts[1], parts[3]), ("00", TRACE, flags), "{traceparent}");
             assert!(parts[2].len() == 16 && parts[2] != "b7ad6b7169203331", "its own span: {traceparent}");
             assert_eq!(tracestate, "vendor=1");
         });
@@ -124,22 +156,20 @@ fn what_begins_within_a_trace_is_recorded_as_the_trace_is_and_its_context_goes_o
 }
 
 #[test]
-fn what_nobody_will_see_stands_in_the_log_all_the_same_and_is_kept_from_opentelemetry() {
-    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+fn what_nobody_will_see_stands_in_the_log_all_the_same() {
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-00");
     let mut contexts = Vec::new();
     let lines = logged("info", || {
-        let request =
-            crate::span!(Origin::remote(parent, ""), "request", task_id = "t-1", late = tracing::field::Empty);
+        let request = span(Origin::remote(&parent, ""), "request", &[("task_id", "t-1".into())]);
         let _request = request.enter();
-        request.record("late", 7);
+        request.record("late", 7_u32);
         tracing::info!("in the request");
         contexts.push(crate::current().0);
-        let step = crate::span!(Origin::here(), "step", count = 2);
+        let step = span(Origin::here(), "step", &[("count", 2_u32.into())]);
         let _step = step.enter();
         tracing::info!("in the step");
         contexts.push(crate::current().0);
-        assert!(!tracing_opentelemetry::OpenTelemetrySpanExt::context(&step).has_active_span());
-        assert_eq!(crate::trace_id(&step).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(step.trace_id().as_deref(), Some(TRACE));
     });
     let [request, step] = &lines[..] else { panic!("two lines: {lines:?}") };
     for (line, context) in lines.iter().zip(&contexts) {
@@ -148,5 +178,5 @@ fn what_nobody_will_see_stands_in_the_log_all_the_same_and_is_kept_from_opentele
     }
     assert_eq!((&request["span"], &step["span"], &step["count"]), (&"request".into(), &"step".into(), &2.into()));
     assert_ne!(request["span_id"], step["span_id"], "each has its own");
-    assert_eq!(request["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(request["trace_id"], TRACE);
 }

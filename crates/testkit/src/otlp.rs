@@ -45,8 +45,8 @@ pub struct Span {
     pub end: SystemTime,
     /// Attributes, as text.
     pub attributes: HashMap<String, String>,
-    /// Spans that it is linked to, by trace and span.
-    pub links: Vec<(String, String)>,
+    /// Names of what happened within it.
+    pub events: Vec<String>,
     /// Whether it failed.
     pub failed: bool,
 }
@@ -207,7 +207,7 @@ fn read(service: &str, span: wire::Span) -> Span {
         start: time(span.start_time_unix_nano),
         end: time(span.end_time_unix_nano),
         attributes: texts(span.attributes),
-        links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
+        events: span.events.iter().map(|event| event.name.clone()).collect(),
         failed,
     }
 }

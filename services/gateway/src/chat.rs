@@ -162,7 +162,7 @@ async fn charge_and_send(
     };
     let answer = ChatView::from(response);
     // For the line that the log has for every request and every frame of a socket.
-    tracing::Span::current().record("nooble.task_id", &answer.task_id);
+    telemetry::Span::current().record("nooble.task_id", &answer.task_id);
     Ok((answer, admitted.map(|admitted| admitted.windows).unwrap_or_default()))
 }
 

@@ -180,7 +180,7 @@ async fn pass_on(
         upload.feed(field, most).await?;
         no_more(multipart).await?;
         let answer = DocumentView::from(upload.finish().await.map_err(limits::refusal)?);
-        tracing::Span::current().record("nooble.task_id", answer.task_id());
+        telemetry::Span::current().record("nooble.task_id", answer.task_id());
         tracing::info!(task_id = answer.task_id(), "document accepted");
         return Ok((StatusCode::ACCEPTED, limits::now(edge, caller).await, Json(answer)).into_response());
     }

@@ -5,8 +5,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use telemetry::Origin;
-use tracing::{Instrument as _, Span, field};
+use telemetry::{Instrument as _, Origin, Span, SpanKind, Value};
 use uuid::Uuid;
 
 use crate::client::{ClientAddress, Secure};
@@ -31,7 +30,7 @@ where
     let mut response = answer(request).instrument(span.clone()).await;
     telemetry::metric::http::active(-1);
     let _entered = span.enter();
-    finish(&response, method, route, begun);
+    finish(&span, &response, method, route, begun);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, value);
@@ -47,37 +46,31 @@ where
 
 fn span(request: &Request, method: &'static str, route: Option<&str>, request_id: &str) -> Span {
     let is_secure = request.extensions().get::<Secure>().is_some_and(|secure| secure.0);
-    let client = request.extensions().get::<ClientAddress>().map(|client| field::display(client.0));
+    let client = request.extensions().get::<ClientAddress>().map(|client| &client.0);
     let (parent, state) = telemetry::propagate::extract(request.headers());
     let (blank, shown) = route.map_or(("", ""), |route| (" ", route));
-    telemetry::span!(
-        Origin::remote(&parent, &state),
-        "http.request",
-        otel.name = %format_args!("{method}{blank}{shown}"),
-        otel.kind = "server",
-        http.request.method = method,
-        http.route = route,
-        url.scheme = if is_secure { "https" } else { "http" },
+    let known = [
+        ("http.request.method", Value::Word(method)),
+        ("http.route", route.into()),
+        ("url.scheme", Value::Word(if is_secure { "https" } else { "http" })),
         // Without the query: parameters may be anything.
-        url.path = request.uri().path(),
-        client.address = client,
-        network.protocol.version = version(request.version()),
-        http.response.status_code = field::Empty,
-        error.r#type = field::Empty,
-        nooble.request_id = request_id,
-        nooble.task_id = field::Empty,
-    )
+        ("url.path", request.uri().path().into()),
+        ("client.address", client.map_or(Value::Absent, |address| Value::Shown(address))),
+        ("network.protocol.version", Value::Word(version(request.version()))),
+        ("nooble.request_id", request_id.into()),
+    ];
+    let title = format_args!("{method}{blank}{shown}");
+    Span::begin(Origin::remote(&parent, &state), SpanKind::Server, "http.request", title, &known)
 }
 
-fn finish(response: &Response, method: &'static str, route: Option<&str>, begun: Instant) {
+fn finish(span: &Span, response: &Response, method: &'static str, route: Option<&str>, begun: Instant) {
     let status = response.status().as_u16();
     let reason = response.extensions().get::<Refused>().map(|refused| refused.failure.reason().id);
-    let span = Span::current();
     span.record("http.response.status_code", status);
     if status >= 500 {
         let reason = reason.unwrap_or("error");
-        span.record("error.type", reason);
-        telemetry::mark_failed(&span, reason);
+        span.record("error.type", Value::Word(reason));
+        span.fail(reason);
     }
     let took = begun.elapsed();
     // A path that nobody serves would be a label of the caller's choosing.

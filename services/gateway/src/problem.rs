@@ -52,7 +52,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (failure, headers) = *self.0;
         let mut problem = Problem::of(&failure);
-        problem.trace_id = telemetry::trace_id(&tracing::Span::current());
+        problem.trace_id = telemetry::Span::current().trace_id();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&problem).expect("a problem is made of strings and numbers");
         let mut response = (status, headers, body).into_response();

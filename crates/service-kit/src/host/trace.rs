@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use http::Request;
-use telemetry::Origin;
+use telemetry::{Instrument as _, Origin, Span, SpanKind, Value};
 use tonic::body::Body;
-use tracing::Instrument as _;
 
 use crate::around::{Answer, Around, Inner};
 
@@ -38,24 +37,17 @@ impl Around for TraceLayer {
     }
 }
 
-fn server_span(method: &str, request: &Request<Body>) -> tracing::Span {
+fn server_span(method: &str, request: &Request<Body>) -> Span {
     let (parent, state) = telemetry::propagate::extract(request.headers());
-    telemetry::span!(
-        Origin::remote(&parent, &state),
-        "rpc",
-        otel.name = method,
-        otel.kind = "server",
-        rpc.system.name = "grpc",
-        rpc.method = method,
-        rpc.response.status_code = tracing::field::Empty,
-    )
+    let known = [("rpc.system.name", Value::Word("grpc")), ("rpc.method", method.into())];
+    Span::begin(Origin::remote(&parent, &state), SpanKind::Server, "rpc", format_args!("{method}"), &known)
 }
 
-fn finish(span: &tracing::Span, method: &str, code: tonic::Code, begun: Instant) {
+fn finish(span: &Span, method: &str, code: tonic::Code, begun: Instant) {
     let name = code_name(code);
-    span.record("rpc.response.status_code", name);
+    span.record("rpc.response.status_code", Value::Word(name));
     if is_ours(code) {
-        telemetry::mark_failed(span, name);
+        span.fail(name);
     }
     // A method that nobody serves would be a label of the caller's choosing.
     let method = if code == tonic::Code::Unimplemented { "unknown" } else { method };

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use fault::{Failure, reason};
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use telemetry::Origin;
+use telemetry::{Instrument as _, Origin, Span, SpanKind, Value};
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
-use tracing::{Instrument as _, Span};
 
 use super::Route;
 use super::pool::Away;
@@ -79,9 +78,9 @@ impl Service<Request<Body>> for Peer {
                     None => answer.await.map_err(|error| away(&error)),
                 };
                 let code = code_of(answer.as_ref());
-                called.record("rpc.response.status_code", code_name(code));
+                called.record("rpc.response.status_code", Value::Word(code_name(code)));
                 if code != tonic::Code::Ok {
-                    telemetry::mark_failed(&called, code_name(code));
+                    called.fail(code_name(code));
                 }
                 telemetry::metric::grpc::called(&method, code_name(code), begun.elapsed());
                 answer
@@ -96,15 +95,8 @@ fn span(method: &str) -> Span {
     if !telemetry::is_recorded() {
         return Span::none();
     }
-    telemetry::span!(
-        Origin::here(),
-        "rpc",
-        otel.name = method,
-        otel.kind = "client",
-        rpc.system.name = "grpc",
-        rpc.method = method,
-        rpc.response.status_code = tracing::field::Empty,
-    )
+    let known = [("rpc.system.name", Value::Word("grpc")), ("rpc.method", method.into())];
+    Span::begin(Origin::here(), SpanKind::Client, "rpc", format_args!("{method}"), &known)
 }
 
 fn code_of(answer: Result<&Response<Body>, &Status>) -> tonic::Code {

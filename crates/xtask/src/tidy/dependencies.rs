@@ -49,7 +49,7 @@ const WARDENS: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["telemetry"]),
     ("opentelemetry-otlp", &["telemetry"]),
     ("opentelemetry-prometheus", &["telemetry"]),
-    ("tracing-opentelemetry", &["telemetry"]),
+    ("tracing-subscriber", &["telemetry"]),
     ("axum", &["gateway", "service-kit", "testkit", "bench"]),
     ("candle-core", &["models"]),
     ("reqwest", &["models", "nooble", "bench", "e2e", "service-kit"]),

@@ -3,8 +3,7 @@
 use action::{AgentId, CollectionId, ContextType, ConversationId, TaskId};
 use fault::{Failure, reason};
 use serde_json::{Map, Value};
-use telemetry::Origin;
-use tracing::{Instrument as _, Span, field};
+use telemetry::{Instrument as _, Origin, Span, SpanKind, Value as Field};
 
 use super::frames::Envelope;
 use super::proof::Principal;
@@ -31,17 +30,12 @@ pub(super) async fn send(principal: Principal, asked: Asked) -> Envelope {
 }
 
 fn span(kind: &'static str, principal: &Principal, request_id: Option<&str>) -> Span {
-    telemetry::span!(
-        Origin::here(),
-        parent: None,
-        "ws.receive",
-        otel.name = format!("receive {kind}"),
-        otel.kind = "server",
-        nooble.tenant_id = %principal.addressee.tenant,
-        nooble.session_id = %principal.addressee.session,
-        nooble.request_id = request_id,
-        nooble.task_id = field::Empty,
-    )
+    let known = [
+        ("nooble.tenant_id", Field::Shown(&principal.addressee.tenant)),
+        ("nooble.session_id", Field::Shown(&principal.addressee.session)),
+        ("nooble.request_id", request_id.into()),
+    ];
+    Span::begin(Origin::new_trace(), SpanKind::Server, "ws.receive", format_args!("receive {kind}"), &known)
 }
 
 /// Does what a `cancel` frame asks for.

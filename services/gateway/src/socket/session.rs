@@ -8,11 +8,11 @@ use action::TaskId;
 use axum::extract::ws::{Message, WebSocket};
 use fault::{Failure, reason};
 use futures::future::{BoxFuture, OptionFuture};
+use proto::action::v1::TraceContext;
 use proto::task::v1::Frame;
 use service_kit::Bucket;
-use telemetry::Origin;
+use telemetry::{Instrument as _, Origin, Span, SpanKind, Value};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
@@ -292,17 +292,7 @@ impl Session {
             telemetry::metric::session::pushed(kind);
             return Ok(());
         };
-        let span = telemetry::span!(
-            Origin::remote(&trace.traceparent, &trace.tracestate),
-            parent: None,
-            "ws.push",
-            otel.name = format!("push {kind}"),
-            otel.kind = "producer",
-            nooble.task_id = %task,
-            nooble.tenant_id = %self.principal.addressee.tenant,
-            nooble.session_id = %self.principal.addressee.session,
-            nooble.frame.seq = seq,
-        );
+        let span = self.push_span(&trace, task, kind, seq);
         let pushed = async {
             line.say(envelope.to_json()).await?;
             tracing::info!(task_id = %task, kind, seq, "result delivered");
@@ -315,6 +305,18 @@ impl Session {
             self.following.delivered(task).await;
         }
         Ok(())
+    }
+
+    /// Makes the span of showing a task's last frame.
+    fn push_span(&self, trace: &TraceContext, task: TaskId, kind: &str, seq: u64) -> Span {
+        let known = [
+            ("nooble.task_id", Value::Shown(&task)),
+            ("nooble.tenant_id", Value::Shown(&self.principal.addressee.tenant)),
+            ("nooble.session_id", Value::Shown(&self.principal.addressee.session)),
+            ("nooble.frame.seq", seq.into()),
+        ];
+        let origin = Origin::beyond(&trace.traceparent, &trace.tracestate);
+        Span::begin(origin, SpanKind::Producer, "ws.push", format_args!("push {kind}"), &known)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Tickets: the only credential that may stand in an address.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -123,28 +122,10 @@ async fn a_ticket_is_believed_as_long_as_a_proof_and_a_credential_may_take_its_p
     renewed.expect("pong").await;
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_ticket_no_key_and_no_message_is_logged() {
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
     // The tasks of a test run on its own thread.
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let captured = telemetry::Capture::start("debug").unwrap();
     let mesh = Mesh::start().await;
     let issued = ticket(&mesh, "pro-1", json!({})).await;
     let path = format!("{HOME}&agent_id=agent-pro-1&ticket={issued}");
@@ -155,8 +136,12 @@ async fn no_ticket_no_key_and_no_message_is_logged() {
     socket.expect("task_update").await;
     socket.say(json!({ "type": "send", "data": { "message": ["canary-in-the-text"] } })).await;
     socket.expect("error").await;
-    let log = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(log.contains("request answered") && log.contains("message accepted"), "the log is there");
+    assert!(
+        log.contains("\"url.path\":\"/ws/") && log.contains("\"nooble.session_id\""),
+        "with the fields of its spans"
+    );
     for secret in [issued.as_str(), "nbl_pro-1_key", "canary-in-the-text"] {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} in {line:?}");
