@@ -9,7 +9,7 @@
 //! * [`init`] works once per process; a second call is an error.
 //! * Observing never holds up or fails the product: exports happen on threads of their own and are dropped when the
 //!   collector is away; [`Guard::shutdown`] is bounded in time.
-//! * The level of the logs decides nothing about traces: spans are always recorded.
+//! * The level of the logs decides nothing about traces: the spans of a trace that is kept are all recorded.
 //! * Whether a trace is kept is decided where it begins, before its first span is made; a trace that is not kept costs no more than its
 //!   ids, which travel and stand in the log all the same.
 //! * Labels of metrics come from small closed sets (domain, tier, outcome); never a tenant, an id or a text.

@@ -125,7 +125,7 @@ async fn a_ticket_is_believed_as_long_as_a_proof_and_a_credential_may_take_its_p
 #[tokio::test]
 async fn no_ticket_no_key_and_no_message_is_logged() {
     // The tasks of a test run on its own thread.
-    let captured = telemetry::Capture::start("debug").unwrap();
+    let captured = telemetry::Capture::start("debug,h2=debug,hyper=debug,tower=debug,tonic=debug").unwrap();
     let mesh = Mesh::start().await;
     let issued = ticket(&mesh, "pro-1", json!({})).await;
     let path = format!("{HOME}&agent_id=agent-pro-1&ticket={issued}");
