@@ -152,7 +152,11 @@ class Nooble:
                         if event.id is not None and event.id == last:
                             continue
                         if event.type == "problem":
-                            raise NoobleError(event.data)
+                            problem = NoobleError(event.data)
+                            if problem.reason == "CREDENTIAL_EXPIRED":
+                                # The credential of now may be another one.
+                                break
+                            raise problem
                         yield event
                         last = event.id or last
                         tasks += event.type == "task"

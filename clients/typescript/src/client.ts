@@ -170,7 +170,12 @@ export class Nooble {
           attempt = 0;
           if (event.id !== undefined && event.id === last) continue;
           const data = JSON.parse(event.data) as Record<string, unknown>;
-          if (event.event === "problem") throw new NoobleError(data as ProblemBody);
+          if (event.event === "problem") {
+            const problem = new NoobleError(data as ProblemBody);
+            // The credential of now may be another one.
+            if (problem.reason === "CREDENTIAL_EXPIRED") break;
+            throw problem;
+          }
           yield { type: event.event, id: event.id, data };
           last = event.id ?? last;
           if (event.event === "task") tasks += 1;

@@ -83,15 +83,32 @@ impl Standing {
                 biased;
                 Some(()) = OptionFuture::from(left) => return expired(),
                 () = sleep_until(end) => return ended("the stream has lasted as long as one proof of identity allows"),
-                Some(Ok(())) = OptionFuture::from(changes.as_mut().map(watch::Receiver::changed)) => {
-                    look = look.min(Instant::now() + SPREAD.mul_f64(rand::random()));
-                }
+                Some(Ok(())) = OptionFuture::from(changes.as_mut().map(watch::Receiver::changed)) => look = soon(look),
                 () = sleep_until(look) => match self.again().await {
                     Ok(until) => (expires_at, look) = (until, Instant::now() + LOOK),
                     Err(failure) if failure.is_transient() && failure.reason() != &reason::DRAINING => {
                         look = Instant::now() + PAUSE;
                     }
                     Err(failure) => return failure,
+                },
+            }
+        }
+    }
+
+    /// Waits until the caller is not let in any more: with `CREDENTIAL_INVALID` soon after the key was revoked, with
+    /// `TENANT_INACTIVE` after the tenant was suspended. For an answer that cannot be opened again: it outlasts its credential.
+    pub async fn revoked(self) -> Failure {
+        if !self.caller.is_outside() {
+            return std::future::pending().await;
+        }
+        let (mut changes, mut look) = self.doubts();
+        loop {
+            tokio::select! {
+                biased;
+                Some(Ok(())) = OptionFuture::from(changes.as_mut().map(watch::Receiver::changed)) => look = soon(look),
+                () = sleep_until(look) => match self.again().await {
+                    Err(failure) if is_for_good(&failure) => return failure,
+                    again => look = Instant::now() + again.map_or(PAUSE, |_| LOOK),
                 },
             }
         }
@@ -142,6 +159,15 @@ pub fn while_proved<T: Send + 'static>(
         }
     };
     stream::unfold(Some((answers, over)), next).boxed()
+}
+
+/// Returns when to ask after a change, at the latest when it was to be asked anyway.
+fn soon(look: Instant) -> Instant {
+    look.min(Instant::now() + SPREAD.mul_f64(rand::random()))
+}
+
+fn is_for_good(failure: &Failure) -> bool {
+    [&reason::CREDENTIAL_INVALID, &reason::TENANT_INACTIVE].contains(&failure.reason())
 }
 
 fn ended(why: &str) -> Failure {
