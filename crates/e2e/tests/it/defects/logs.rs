@@ -83,9 +83,10 @@ async fn what_is_secret_or_written_by_somebody_stands_in_no_log_no_trace_and_no_
     nooble.kill().await;
 }
 
-/// The part of a key that proves something; what stands before it is its name.
+/// The part of a key that proves something; what stands before it is its name. It may have an underscore in it.
 fn secret_part(key: &str) -> &str {
-    key.rsplit('_').next().unwrap_or(key)
+    let named = key.strip_prefix("nbl_").and_then(|key| key.split_once('_'));
+    named.map_or(key, |(_, secret)| secret)
 }
 
 async fn rest(client: &Client) {
