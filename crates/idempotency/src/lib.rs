@@ -66,6 +66,8 @@ pub enum Begun {
         answer: Vec<u8>,
         /// Print of its body.
         print: Vec<u8>,
+        /// The id for what it made.
+        id: Uuid,
     },
     /// It runs somewhere.
     Running,
@@ -111,7 +113,7 @@ impl Idempotency {
             self.redis.run(&self.scripts.begin, &[&key], &arguments).await?;
         Ok(match state.as_str() {
             "first" => Begun::First(Lease { memory: self.clone(), key, holder, id }),
-            "again" => Begun::Again { answer: data, print },
+            "again" => Begun::Again { answer: data, print, id },
             "running" => Begun::Running,
             "other" => Begun::Other,
             _ => return Err(Error::Malformed),

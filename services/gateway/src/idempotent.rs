@@ -3,6 +3,8 @@
 //! The same key with the same body is given the same answer; with another body 422; while the first one still runs 409. What was
 //! refused for a reason that may pass is not remembered: sending it again runs it, and makes what it makes under the same id. That
 //! id follows from the key, so that a repetition finds what the first one made also when its answer was lost before it was remembered.
+//!
+//! Of an answer that comes in pieces only that it began is remembered: sending it again shows the same task from its beginning.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use fault::{Failure, reason};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
 use idempotency::{Begun, Lease};
 use service_kit::Caller;
 use sha2::{Digest as _, Sha256};
@@ -20,6 +23,7 @@ use tower::ServiceExt as _;
 
 use crate::around::Handler;
 use crate::body;
+use crate::completions;
 use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::headers::{self, Asserted};
@@ -31,15 +35,19 @@ use crate::problem::{PROBLEM_JSON, Refusal, Refused, refuse};
 pub(crate) const KEY: &str = "Idempotency-Key";
 const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 /// The routes that create something when they are posted to.
-pub(crate) const CREATING: [&str; 4] = ["/api/chat/send", "/api/v1/agents", "/api/v1/collections", "/api/v1/documents"];
+pub(crate) const CREATING: [&str; 5] =
+    ["/api/chat/send", "/api/v1/agents", "/api/v1/collections", "/api/v1/documents", "/v1/chat/completions"];
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Most characters of a key.
 const LONGEST: usize = 200;
 /// What a form may add to its file.
 const OVERHEAD: u64 = 64 * 1024;
-/// Most bytes of an answer that is remembered; answers to requests that create are small.
+/// Most bytes of an answer that is remembered; answers to requests that create are small. One that is larger is made anew of what is
+/// there already.
 const ANSWER: usize = 256 * 1024;
+/// What is remembered of an answer that came in pieces.
+const IN_PIECES: &[u8] = b"in pieces";
 
 /// Tells whether a request is to be answered once: it creates, and has a key.
 pub(crate) fn is_asked(request: &Request) -> bool {
@@ -65,10 +73,11 @@ async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Resul
     let (tenant, tier) = caller.tenant()?;
     Asserted::parse(request.headers())?.agree(&caller)?;
     let route = route(&request, &caller);
+    let is_openai = completions::speaks_to(request.uri().path());
     let (mut parts, body) = request.into_parts();
     let hash = Hash::of(&parts.headers);
     let most = edge.quota.tiers().of(tier).max_document_bytes;
-    let body = if is_json(&parts.headers) {
+    let mut body = if is_json(&parts.headers) {
         let bytes = body::all(&parts.headers, body, edge.body()).await?;
         hash.add(&bytes);
         hash.end();
@@ -80,13 +89,24 @@ async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Resul
     let begun = edge.idempotency.begin(&tenant, &route, &key, print.as_ref()).await;
     let lease = match begun.map_err(|error| refuse(&error))? {
         Begun::First(lease) => lease,
-        Begun::Again { answer, print } => {
-            if let Taken::Coming(body) = body {
+        Begun::Again { answer, print, id } => {
+            if let Taken::Coming(body) = &mut body {
+                let body = std::mem::take(body);
                 let draining = hash.drain(body, most.saturating_add(OVERHEAD));
                 let drained = tokio::time::timeout(edge.config.upload_timeout, draining).await;
                 drained.map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the body did not arrive in time"))??;
             }
-            return if hash.print() == *print { replay(&answer) } else { Err(other()) };
+            if hash.print() != *print {
+                return Err(other());
+            }
+            return match body {
+                Taken::Whole(bytes) if answer == IN_PIECES => {
+                    parts.extensions.insert(MadeId(id));
+                    let Ok(response) = handler.oneshot(Request::from_parts(parts, Body::from(bytes))).await;
+                    Ok(replayed(response))
+                }
+                _ => replay(&answer).map(replayed),
+            };
         }
         Begun::Running => return Err(running()),
         Begun::Other => return Err(other()),
@@ -103,6 +123,8 @@ async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Resul
     };
     // Of a body that was not read to its end nobody knows whether it comes again.
     let print = hash.is_whole().then(|| hash.print());
+    // Refusals of OpenAI's API are given their shape further out, and are the same every time.
+    let print = print.filter(|_| !is_openai || response.status().is_success());
     let response = remember(lease, response, print).await;
     if is_other(&response) { Err(other()) } else { Ok(response) }
 }
@@ -265,27 +287,40 @@ fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
 
 /// Remembers an answer that stands; lets go of what may pass.
 async fn remember(lease: Lease, response: Response, print: Option<[u8; 32]>) -> Response {
-    let print = print.filter(|_| stands(&response));
+    let is_small = response.body().size_hint().upper().is_none_or(|size| size <= ANSWER as u64);
+    let comes_in_pieces = is_stream(&response);
+    let print = print.filter(|_| stands(&response) && (is_small || comes_in_pieces));
     let Some(print) = print else {
         if let Err(error) = lease.release().await {
             tracing::debug!(%error, "a request was not let go; its lease ends by itself");
         }
         return response;
     };
+    let (response, answer) = if comes_in_pieces { (response, IN_PIECES.to_vec()) } else { kept(response).await };
+    if let Err(error) = lease.finish(&answer, Some(&print)).await {
+        // What was made was made under an id that a repetition is given, too.
+        tracing::warn!(%error, "an answer was not remembered");
+    }
+    response
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.starts_with(b"text/event-stream")
+}
+
+/// Returns an answer, and the text that it is remembered by.
+async fn kept(response: Response) -> (Response, Vec<u8>) {
     let (parts, body) = response.into_parts();
     let Ok(bytes) = axum::body::to_bytes(body, ANSWER).await else {
-        return Refusal::from(Failure::internal()).into_response();
+        return (Refusal::from(Failure::internal()).into_response(), Vec::new());
     };
     let kind = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let mut answer = parts.status.as_u16().to_be_bytes().to_vec();
     answer.extend((kind.len() as u64).to_be_bytes());
     answer.extend(kind);
     answer.extend(&bytes);
-    if let Err(error) = lease.finish(&answer, Some(&print)).await {
-        // What was made was made under an id that a repetition is given, too.
-        tracing::warn!(%error, "an answer was not remembered");
-    }
-    Response::from_parts(parts, Body::from(bytes))
+    (Response::from_parts(parts, Body::from(bytes)), answer)
 }
 
 fn stands(response: &Response) -> bool {
@@ -322,8 +357,12 @@ fn replay(answer: &[u8]) -> Result<Response, Refusal> {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
+}
+
+fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 #[cfg(test)]

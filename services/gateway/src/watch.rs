@@ -58,6 +58,13 @@ impl GivenUp {
         Self { edge: edge.clone(), caller: caller.clone(), task: task.to_string(), over: false }
     }
 
+    /// Watches over a task that goes on also when nobody waits: its client may come back for it.
+    pub(crate) fn never(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
+        let mut given_up = Self::of(edge, caller, task);
+        given_up.over = true;
+        given_up
+    }
+
     /// Notes that there is nothing to give up.
     pub(crate) fn disarm(mut self) {
         self.over = true;

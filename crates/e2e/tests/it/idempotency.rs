@@ -1,8 +1,11 @@
 //! Requests that are sent again with an `Idempotency-Key`.
 
+use std::collections::HashSet;
+
 use e2e::{Client, Nooble};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use testkit::openai::{Mode, OpenAi};
 
 use crate::{QUESTION, WORDS};
 
@@ -26,6 +29,7 @@ async fn what_is_sent_again_with_its_key_is_done_once() {
     let client = Client::of_demo(folder.path(), "enterprise");
     a_message_becomes_one_task(&client).await;
     a_hundred_at_once_become_one_task(&client).await;
+    a_completion_becomes_one_task_whole_and_in_pieces(&client).await;
     an_agent_and_a_collection_are_made_once(&client).await;
     a_document_is_taken_once_and_told_from_another_one(&client).await;
     keys_belong_to_their_tenants(&client, &Client::of_demo(folder.path(), "professional")).await;
@@ -56,6 +60,63 @@ async fn a_hundred_at_once_become_one_task(client: &Client) {
     ids.dedup();
     assert_eq!(ids.len(), 1);
     assert_eq!(tasks(client).await, before + 1);
+}
+
+fn completion(client: &Client, key: &str, question: &str, stream: bool) -> reqwest::RequestBuilder {
+    let messages = json!([{ "role": "user", "content": question }]);
+    let body = json!({ "model": format!("agent:{}", client.fact("agent_id")), "messages": messages, "stream": stream });
+    let request = client.http.post(client.url("/v1/chat/completions")).bearer_auth(client.fact("api_key"));
+    request.json(&body).header("Idempotency-Key", key)
+}
+
+/// Reads an answer in pieces: its ids, and the text.
+async fn pieces(request: reqwest::RequestBuilder) -> (bool, HashSet<String>, String) {
+    let response = request.send().await.expect("the edge answers");
+    let replayed = response.headers().contains_key("idempotency-replayed");
+    let events = response.text().await.expect("a stream");
+    let data = events.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let chunks: Vec<Value> = data.map(|data| serde_json::from_str(data).expect("JSON")).collect();
+    let ids = chunks.iter().map(|chunk| chunk["id"].as_str().expect("an id").to_owned()).collect();
+    let text = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    (replayed, ids, text)
+}
+
+async fn a_completion_becomes_one_task_whole_and_in_pieces(client: &Client) {
+    let before = tasks(client).await;
+    let first = answer(completion(client, "completion-1", QUESTION, false)).await;
+    let again = answer(completion(client, "completion-1", QUESTION, false)).await;
+    assert_eq!((first.status, first.replayed, again.status, again.replayed), (200, false, 200, true));
+    assert_eq!(again.body, first.body);
+    let other = answer(completion(client, "completion-1", "another question", false)).await;
+    assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("IDEMPOTENCY_MISMATCH")));
+    let (replayed, ids, text) = pieces(completion(client, "completion-2", QUESTION, true)).await;
+    assert!(!replayed && ids.len() == 1 && !text.is_empty(), "{ids:?}: {text}");
+    assert_eq!(pieces(completion(client, "completion-2", QUESTION, true)).await, (true, ids, text));
+    let other = answer(completion(client, "completion-2", "another question", true)).await;
+    assert_eq!((other.status, &other.body["error"]["code"]), (422, &json!("IDEMPOTENCY_MISMATCH")));
+    let wrong = answer(completion(client, "completion-3", "", false)).await;
+    let again = answer(completion(client, "completion-3", "", false)).await;
+    assert_eq!((wrong.status, again.status, &again.body), (422, 422, &wrong.body), "in OpenAI's shape both times");
+    assert_eq!(tasks(client).await, before + 2);
+}
+
+#[tokio::test]
+async fn a_client_that_went_away_comes_back_with_its_key_for_the_answer() {
+    let provider = OpenAi::start().await;
+    provider.set_mode(Mode::Gated);
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = provider.base_url();
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS, ("LLM_BASE_URL", &url)]).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    let before = tasks(&client).await;
+    let response = completion(&client, "key-1", QUESTION, true).send().await.expect("the edge answers");
+    assert_eq!(response.status(), 200);
+    drop(response);
+    let whole = completion(&client, "key-1", QUESTION, true).send().await.expect("the edge answers");
+    provider.release(10_000);
+    let whole = whole.text().await.expect("a stream");
+    assert!(whole.contains(r#""finish_reason":"stop""#) && !whole.contains("error"), "{whole}");
+    assert_eq!(tasks(&client).await, before + 1);
 }
 
 async fn tasks(client: &Client) -> usize {

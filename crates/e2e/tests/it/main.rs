@@ -19,6 +19,7 @@ mod provider;
 mod public;
 mod rest;
 mod restart;
+mod settings;
 mod socket;
 mod start;
 mod tenants;

@@ -156,6 +156,11 @@ async fn limits_have_openais_headers(client: &Client) {
     assert!(header("x-ratelimit-reset-requests").ends_with('s'));
     assert_eq!(header("x-ratelimit-limit-tokens"), "500000");
     assert!(header("ratelimit-policy").contains("\"minute\";q=10"));
+    let stream = ask(client, &question(client, &json!({ "stream": true }))).send().await.expect("the edge answers");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    for name in ["ratelimit-policy", "ratelimit", "x-ratelimit-remaining", "x-ratelimit-remaining-requests"] {
+        assert!(stream.headers().contains_key(name), "a stream says how the limits stand, too: {name}");
+    }
 }
 
 #[tokio::test]

@@ -113,8 +113,10 @@ async fn a_body_that_is_known_at_the_end_only_is_compared_by_who_repeats_it() {
     let begin = || memory.begin(&tenant, "POST /files", "one", None);
     let Begun::First(lease) = begin().await.unwrap() else { panic!("it is the first") };
     assert!(matches!(begin().await.unwrap(), Begun::Running));
+    let made = lease.id();
     lease.finish(b"answer", Some(&PRINT)).await.unwrap();
-    assert!(matches!(begin().await.unwrap(), Begun::Again { answer, print } if answer == b"answer" && print == PRINT));
+    let Begun::Again { answer, print, id } = begin().await.unwrap() else { panic!("it ran") };
+    assert_eq!((answer.as_slice(), print.as_slice(), id), (b"answer".as_slice(), PRINT.as_slice(), made));
 }
 
 #[tokio::test]

@@ -116,13 +116,14 @@ struct Pieces {
     attempt: u32,
     written: String,
     waiting: std::collections::VecDeque<Event>,
-    /// Ends when the caller is not who they were any more.
+    /// Ends when the caller is not let in any more.
     fallen: BoxFuture<'static, Failure>,
     over: bool,
 }
 
 /// Streams an answer: the role, the text piece by piece, the end, the tokens if they are wanted, `[DONE]`. When a second attempt
-/// writes another text than the first one began, the stream ends with an error, as it does when its caller has `fallen`.
+/// writes another text than the first one began, the stream ends with an error, as it does when its caller has `fallen`, which
+/// is not let in any more.
 pub(super) fn stream(
     watch: Watch,
     labels: Labels,

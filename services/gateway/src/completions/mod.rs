@@ -2,21 +2,19 @@
 //!
 //! A completion is a task like any other: checked, charged and answered as a message is. The client keeps the history and sends
 //! it along; the last message is the question. It has no session, so nothing of it is kept but the task, unless the client names
-//! a conversation. A client that goes away cancels its task.
+//! a conversation. A client that goes away cancels its task, unless it sent an `Idempotency-Key` to come back with.
 
 mod chunk;
 pub(crate) mod models;
 mod request;
 mod shape;
 
-use std::time::Duration;
-
 use action::TaskId;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::HeaderMap;
@@ -27,6 +25,7 @@ pub(crate) use shape::{reshape, speaks_to};
 
 use crate::edge::Edge;
 use crate::identity::Staying;
+use crate::made::MadeId;
 use crate::openapi::OpenAiErrorView;
 use crate::problem::Refusal;
 use crate::watch::{GivenUp, Watch};
@@ -34,18 +33,17 @@ use crate::{body, chat, limits};
 use chunk::{Completion, Labels};
 use request::Question;
 
-/// No task takes so long.
-const FOR_GOOD: Duration = Duration::from_hours(24);
-
 /// Answers the last message as an agent does, whole or in pieces.
 #[utoipa::path(
     post, path = "/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it again safe, and lets the task go on without its client")),
     request_body = CompletionBody,
     responses((status = 200, body = Completion), (status = "default", response = OpenAiErrorView)),
 )]
 pub(crate) async fn create(
     State(edge): State<Edge>,
     Staying(standing): Staying,
+    made: Option<Extension<MadeId>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -54,8 +52,9 @@ pub(crate) async fn create(
     let Question { model, asserted, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
     let caller = standing.caller().clone();
     asserted.agree(&caller)?;
-    let task = TaskId::new();
-    let given_up = GivenUp::of(&edge, &caller, task);
+    let task = made.as_ref().map_or_else(TaskId::new, |Extension(MadeId(id))| (*id).into());
+    let watched = if made.is_some() { GivenUp::never } else { GivenUp::of };
+    let given_up = watched(&edge, &caller, task);
     let (accepted, windows) = match chat::post(&edge, caller, to, text, task).await {
         Ok(accepted) => accepted,
         Err(refused) => {
@@ -69,8 +68,7 @@ pub(crate) async fn create(
     let labels = Labels::new(accepted.task_id(), model);
     let limits = limits::openai_headers(&windows);
     if stream {
-        // It cannot be opened again, so it lasts as long as its caller is who they are.
-        let fallen = Box::pin(standing.over(FOR_GOOD));
+        let fallen = Box::pin(standing.revoked());
         let chunks = chunk::stream(watch, labels, with_usage, fallen).map(Ok::<Event, std::convert::Infallible>);
         return Ok((limits, Sse::new(chunks).keep_alive(KeepAlive::default())).into_response());
     }
