@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use e2e::{Client, Nooble};
-use serde_json::Value;
+use serde_json::{Value, json};
+use testkit::openai::{Mode, OpenAi};
 
-use crate::{QUESTION, WORDS};
+use crate::{PATIENCE, QUESTION, WORDS};
 
 async fn limits(nooble: &Nooble, folder: &Path, arguments: &[&str]) -> Output {
     let place = ["--grpc", &nooble.ready.grpc, "--data-dir", folder.to_str().expect("a plain name")];
@@ -71,4 +72,73 @@ async fn a_tenant_is_not_shown_the_limits_of_another_and_an_unknown_one_has_none
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && output.stdout.is_empty() && said.contains(expected), "{said}");
     }
+}
+
+/// Returns what a tenant has used, by policy.
+async fn usage(client: &Client) -> Value {
+    client.get("/api/v1/rate-limit/status").await.body["usage"].clone()
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_while_a_task_runs_and_settled_once_to_what_it_took() {
+    let provider = OpenAi::start().await;
+    provider.set_mode(Mode::Gated);
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = provider.base_url();
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS, ("LLM_BASE_URL", &url)]).await;
+    let client = Client::of_demo(folder.path(), "free");
+    let day = |usage: &Value| usage["tokens-day"].as_u64().expect("a number");
+    let none_goes_on = || async { usage(&client).await["tasks"] == 0 };
+
+    // Of one whose client goes away nobody knows what the model took: what was reserved stays charged.
+    let before = day(&usage(&client).await);
+    let messages = json!([{ "role": "user", "content": QUESTION }]);
+    let asked = json!({ "model": format!("agent:{}", client.fact("agent_id")), "stream": true, "messages": messages });
+    let stream = client.http.post(client.url("/v1/chat/completions")).bearer_auth(client.fact("api_key")).json(&asked);
+    let stream = stream.send().await.expect("the edge answers");
+    assert_eq!(stream.status(), 200);
+    testkit::eventually(PATIENCE, || async { !provider.received().is_empty() }).await;
+    let running = usage(&client).await;
+    let reserved = day(&running) - before;
+    assert!(reserved > 0 && running["tasks"] == 1, "{running}");
+    drop(stream);
+    testkit::eventually(PATIENCE, none_goes_on).await;
+    assert_eq!(day(&usage(&client).await), before + reserved);
+
+    let before = before + reserved;
+    let sent = client.send("session-1", QUESTION).await;
+    assert!(day(&usage(&client).await) > before, "it is reserved while it runs");
+    provider.release(10_000);
+    let id = sent["task_id"].as_str().expect("an id");
+    testkit::eventually(PATIENCE, || async { client.task(id).await["status"] == "completed" }).await;
+    let took = client.task(id).await["tokens_used"]["total"].as_u64().expect("a number");
+    testkit::eventually(PATIENCE, none_goes_on).await;
+    assert_eq!(day(&usage(&client).await), before + took);
+}
+
+#[tokio::test]
+async fn a_budget_of_tokens_and_an_agents_own_limit_refuse_and_name_themselves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS, ("TOKENS_FREE_PER_DAY", "1")]).await;
+    let poor = Client::of_demo(folder.path(), "free");
+    // A budget that is smaller than what one message may take lets one in, or nobody could ever ask anything.
+    poor.send("session-1", QUESTION).await;
+    let refused = e2e::Answer::of(poor.message("session-1", QUESTION)).await;
+    assert_eq!((refused.status, &refused.body["window"]), (429, &json!("tokens-day")), "{}", refused.body);
+    assert_eq!(usage(&poor).await["day"], 1, "what is refused costs nothing");
+
+    let client = Client::of_demo(folder.path(), "professional");
+    let agent =
+        json!({ "agent_id": "slow-1", "name": "Slow", "system_prompt": "You help.", "limits": { "per_minute": 1 } });
+    let made = client.ask(reqwest::Method::POST, "/api/v1/agents", Some(agent)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let send = || e2e::Answer::of(client.message_with("X-Agent-ID", Some("slow-1")));
+    let mut last = send().await;
+    // A minute may begin anew on the way.
+    for _ in 0..2 {
+        if last.status == 200 {
+            last = send().await;
+        }
+    }
+    assert_eq!((last.status, &last.body["window"]), (429, &json!("agent-minute")), "{}", last.body);
 }

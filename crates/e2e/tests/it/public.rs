@@ -45,6 +45,9 @@ async fn anybody_talks_to_a_public_agent_at_its_tenants_cost_and_within_a_limit_
     let host = format!("{}.nooble.example", tenant.to_lowercase());
     let (status, at_host) = anybody(&owner, Method::GET, "/agent-open-slug", Some(&host), None).await;
     assert_eq!((status, &at_host), (200, &described));
+    let asked = Some(json!({ "message": QUESTION }));
+    let (status, answer) = anybody(&owner, Method::POST, "/open-slug", Some(&host), asked).await;
+    assert!(status == 200 && answer["session"].is_string(), "{status}: {answer}");
 
     for hidden in [format!("/{tenant}/shut-slug"), format!("/{tenant}/nobody"), "/nobody/open-slug".to_owned()] {
         for method in [Method::GET, Method::POST] {

@@ -3,7 +3,7 @@
 use e2e::{Client, Nooble};
 use serde_json::json;
 
-use crate::{PATIENCE, WORDS};
+use crate::{PATIENCE, QUESTION, WORDS};
 
 #[tokio::test]
 async fn a_message_over_the_socket_is_answered_there_and_seen_by_whoever_subscribed() {
@@ -39,4 +39,21 @@ async fn a_message_over_the_socket_is_answered_there_and_seen_by_whoever_subscri
     let seen = watcher.until("agent_response", PATIENCE).await;
     assert_eq!((&seen["data"]["response"], &seen["task_id"]), (&answered["data"]["response"], &task));
     assert_eq!((&seen["metadata"], seen.get("seq")), (&json!({ "subscription": "task" }), None));
+}
+
+#[tokio::test]
+async fn a_client_whose_history_is_gone_is_told_so_and_sees_what_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    let mut first = client.socket("session-1", None).await;
+    first.until("connection_ack", PATIENCE).await;
+    client.send("session-1", QUESTION).await;
+    let seen = first.until("agent_response", PATIENCE).await;
+    let mut late = client.socket("session-1", Some(("e-of-another-time", 7))).await;
+    let gap = late.until("gap", PATIENCE).await;
+    assert!(gap["epoch"] == seen["epoch"] && gap["seq"].is_u64(), "{gap}");
+    client.send("session-1", QUESTION).await;
+    let after = late.until("agent_response", PATIENCE).await;
+    assert!(after["seq"].as_u64() > gap["seq"].as_u64(), "{after} comes after {gap}");
 }

@@ -76,3 +76,20 @@ fn named_parents(tree: &Tree) {
         assert!(above.starts_with(parent), "`{child}` is below `{above}`, not `{parent}…`");
     }
 }
+
+#[tokio::test]
+async fn the_last_spans_are_sent_before_the_process_has_ended() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint().to_owned();
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [WORDS, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("GATEWAY_DRAIN_DELAY", "0s")];
+    let nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4737";
+    let traceparent = format!("00-{trace_id}-00f067aa0ba902b7-01");
+    let response = client.message("session-1", QUESTION).header("traceparent", traceparent).send().await;
+    assert!(response.expect("the edge answers").status().is_success());
+    assert_eq!(nooble.stop(PATIENCE).await, Some(0));
+    let tree = collector.trace(trace_id);
+    assert!(tree.find("POST /api/chat/send").is_some(), "{tree:#?}");
+}

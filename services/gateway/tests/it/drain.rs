@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -17,6 +18,7 @@ async fn sockets_are_told_to_come_back_and_the_process_ends() {
         sockets.push(socket);
     }
     mesh.stop.cancel();
+    let mut hints = HashSet::new();
     for mut socket in sockets {
         let farewell = loop {
             match socket.0.next().await {
@@ -28,7 +30,9 @@ async fn sockets_are_told_to_come_back_and_the_process_ends() {
         assert_eq!(u16::from(farewell.code), 4001);
         let hint = farewell.reason.strip_prefix("draining retry_after_ms=").and_then(|hint| hint.parse::<u32>().ok());
         assert!(hint.is_some_and(|hint| hint <= 2000), "{}", farewell.reason);
+        hints.insert(hint);
     }
+    assert!(hints.len() > 1, "they do not come back together: {hints:?}");
     mesh.served.await.unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());
 }

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use action::TenantId;
 
 use crate::socket::drain::Sockets;
@@ -57,4 +59,21 @@ fn there_are_four_places_for_strangers_unless_there_are_fewer_in_all() {
         (0..).map_while(|_| sockets.knock().ok()).collect::<Vec<_>>().len()
     };
     assert_eq!([0, 1, 20, 1000].map(strangers), [0, 1, 4, 50]);
+}
+
+#[tokio::test]
+async fn sockets_of_a_process_that_ends_are_closed_one_after_another() {
+    let sockets = Sockets::new(600);
+    let _places: Vec<_> = (0..300).map(|_| sockets.enter(&tenant("tenant-1")).unwrap()).collect();
+    let begun = Instant::now();
+    sockets.close();
+    let closed = (0..300).map(|_| async {
+        sockets.farewell().await;
+        begun.elapsed()
+    });
+    let mut closed = futures::future::join_all(closed).await;
+    closed.sort_unstable();
+    // Two milliseconds for each of them; a machine that is slow spreads them more.
+    assert!(closed[150] > closed[0] + Duration::from_millis(100), "{closed:?}");
+    assert!(closed[299] > closed[150] + Duration::from_millis(100), "{closed:?}");
 }
