@@ -31,10 +31,13 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a finished span waits for company.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How many go together. Those that wait are kept in memory that a busy process would rather have for its requests: a trace cost it up
-/// to three times as much when 512 went together, which is the library's own number. One batch goes at a time, so at 10 ms to the
-/// collector a process sends 12,800 spans a second, and drops those beyond.
-const BATCH: usize = 128;
+/// How many go together when most traces are kept; one batch goes at a time, so this bounds how many are sent in a second.
+const MANY: usize = 512;
+/// How many go together when few are. Those that wait are kept in memory that a busy process would rather have for its requests: a
+/// trace cost it up to three times as much when many went together.
+const FEW: usize = 64;
+/// Share of the traces from which on they are many.
+const MOST: f64 = 0.25;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
@@ -61,7 +64,7 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(metric::reader()?);
     let mut runtime = None;
     if let Some(export) = export {
-        tracers = batched(tracers, export.spans);
+        tracers = batched(tracers, export.spans, if config.sample_ratio < MOST { FEW } else { MANY });
         meters = meters.with_reader(PeriodicReader::builder(export.metrics).build());
         runtime = Some(export.runtime);
     }
@@ -184,10 +187,9 @@ impl Drop for Background {
     }
 }
 
-fn batched(tracers: TracerProviderBuilder, exporter: SpanExporter) -> TracerProviderBuilder {
-    let config =
-        BatchConfigBuilder::default().with_scheduled_delay(BATCH_DELAY).with_max_export_batch_size(BATCH).build();
-    tracers.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config).build())
+fn batched(tracers: TracerProviderBuilder, exporter: SpanExporter, together: usize) -> TracerProviderBuilder {
+    let config = BatchConfigBuilder::default().with_scheduled_delay(BATCH_DELAY).with_max_export_batch_size(together);
+    tracers.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config.build()).build())
 }
 
 /// Logs go to standard error: standard output belongs to what a command answers. As JSON where there is something that

@@ -55,9 +55,10 @@ struct Whole {
 
 pub(super) fn run(stage: &mut Stage<'_>) -> Result<()> {
     let collector = format!("http://{}", stage.world.upstream.address("grpc")?);
-    let tenth = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()), ("OTEL_TRACES_SAMPLER_ARG", "0.1")];
-    let traced = stage.world.gateway("traced", &tenth)?;
-    let untraced = stage.world.gateway("untraced", &[("OTEL_TRACES_SAMPLER_ARG", "0")])?;
+    // Metrics go there from both.
+    let sampling = |share| [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str()), ("OTEL_TRACES_SAMPLER_ARG", share)];
+    let traced = stage.world.gateway("traced", &sampling("0.1"))?;
+    let untraced = stage.world.gateway("untraced", &sampling("0"))?;
     let tenant = &stage.world.tenant;
     let all = [
         (Load::plain(stage.world.bare.address("http")?, "/hop"), stage.world.bare.meter()),
