@@ -82,7 +82,7 @@ async fn the_last_spans_are_sent_before_the_process_has_ended() {
     let collector = Collector::start().await;
     let endpoint = collector.endpoint().to_owned();
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = [WORDS, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("GATEWAY_DRAIN_DELAY", "0s")];
+    let settings = [WORDS, ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("DRAIN_GRACE", "2s")];
     let nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
     let client = Client::of_demo(folder.path(), "enterprise");
     let trace_id = "4bf92f3577b34da6a3ce929d0e0e4737";
