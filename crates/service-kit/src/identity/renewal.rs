@@ -86,9 +86,7 @@ impl Standing {
                 Some(Ok(())) = OptionFuture::from(changes.as_mut().map(watch::Receiver::changed)) => look = soon(look),
                 () = sleep_until(look) => match self.again().await {
                     Ok(until) => (expires_at, look) = (until, Instant::now() + LOOK),
-                    Err(failure) if failure.is_transient() && failure.reason() != &reason::DRAINING => {
-                        look = Instant::now() + PAUSE;
-                    }
+                    Err(failure) if is_nobodys_word(&failure) => look = Instant::now() + PAUSE,
                     Err(failure) => return failure,
                 },
             }
@@ -108,7 +106,8 @@ impl Standing {
                 Some(Ok(())) = OptionFuture::from(changes.as_mut().map(watch::Receiver::changed)) => look = soon(look),
                 () = sleep_until(look) => match self.again().await {
                     Err(failure) if is_for_good(&failure) => return failure,
-                    again => look = Instant::now() + again.map_or(PAUSE, |_| LOOK),
+                    Err(failure) if is_nobodys_word(&failure) => look = Instant::now() + PAUSE,
+                    _ => look = Instant::now() + LOOK,
                 },
             }
         }
@@ -164,6 +163,11 @@ pub fn while_proved<T: Send + 'static>(
 /// Returns when to ask after a change, at the latest when it was to be asked anyway.
 fn soon(look: Instant) -> Instant {
     look.min(Instant::now() + SPREAD.mul_f64(rand::random()))
+}
+
+/// Tells whether nobody could be asked; `DRAINING` is what is said of a caller who has changed.
+fn is_nobodys_word(failure: &Failure) -> bool {
+    failure.is_transient() && failure.reason() != &reason::DRAINING
 }
 
 fn is_for_good(failure: &Failure) -> bool {
