@@ -12,6 +12,9 @@ use super::{Stage, figures, per, turns};
 use crate::edge::child::{Child, Meter};
 use crate::edge::socket::{Socket, open_all};
 
+/// A round's frames are pushed in so many pieces, one to everybody in turn: a machine that others share changes its speed from
+/// second to second, and both shall meet the same.
+const PIECES: usize = 4;
 /// Frames a second, to all sockets together.
 const RATE: usize = 10_000;
 /// Sockets that pay for what all share; they are not counted.
@@ -50,9 +53,17 @@ pub(super) fn run(stage: &mut Stage<'_>) -> Result<()> {
     let ours = hold(stage, "gateway", gateway.meter(), |from, count| open_all(from..from + count, GREETINGS, follow))?;
     let meter = stage.world.bare.meter();
     let bare = hold(stage, "axum", meter, |from, count| open_all(from..from + count, 0, bare_open))?;
+    let all = [("gateway", gateway.meter(), &ours), ("axum", meter, &bare)];
     for round in 0..stage.size.rounds {
-        for who in turns(round, ["gateway", "axum"]) {
-            push(stage, who, if who == "gateway" { (gateway.meter(), &ours) } else { (meter, &bare) })?;
+        let mut used = [0.0; 2];
+        for piece in 0..PIECES {
+            for who in turns(round + piece, [0, 1]) {
+                used[who] += push(stage, all[who])?;
+            }
+        }
+        for ((who, ..), used) in all.iter().zip(used) {
+            let frames = piece_of(stage) * PIECES;
+            stage.results.add("push", who, figures([("cpu_us", per(used, frames as u64))]));
         }
     }
     drop((ours, bare));
@@ -90,9 +101,14 @@ where
     Ok(Held { tasks: sockets.into_iter().map(reading).collect(), read })
 }
 
-/// Lets frames be pushed, and waits until all of them are read.
-fn push(stage: &mut Stage<'_>, who: &str, (process, held): (Meter, &Held)) -> Result<()> {
-    let frames = stage.size.sockets * stage.size.messages;
+/// Returns how many frames are in a piece of a round.
+fn piece_of(stage: &Stage<'_>) -> usize {
+    stage.size.sockets * stage.size.messages / PIECES
+}
+
+/// Lets a piece of the frames be pushed, waits until all of them are read, and returns the processor time that it took.
+fn push(stage: &mut Stage<'_>, (who, process, held): (&str, Meter, &Held)) -> Result<f64> {
+    let frames = piece_of(stage);
     let source = if who == "gateway" { &mut stage.world.upstream } else { &mut stage.world.bare };
     let (before, read) = (process.used()?, held.read.load(Ordering::Relaxed));
     let begun = Instant::now();
@@ -102,9 +118,7 @@ fn push(stage: &mut Stage<'_>, who: &str, (process, held): (Meter, &Held)) -> Re
         anyhow::ensure!(begun.elapsed() < PATIENCE, "{who}: not every frame arrived");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let used = process.used()?.cpu_us - before.cpu_us;
-    stage.results.add("push", who, figures([("cpu_us", per(used, frames as u64))]));
-    Ok(())
+    Ok(process.used()?.cpu_us - before.cpu_us)
 }
 
 /// The way to the gateway alone: the same frames over the same stream, received and dropped.
