@@ -12,6 +12,7 @@ mod doctor;
 mod limits;
 mod mesh;
 mod models;
+mod pages;
 mod queue;
 mod roles;
 mod run;
@@ -89,6 +90,17 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Tells whether the process waits for requests, and multiplies no matrices, which are read faster in huge pages.
+    fn serves_requests(&self) -> bool {
+        match self {
+            Self::Serve(serve) => !serve.runs(roles::Role::Embedding),
+            Self::BenchPart { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// A request makes hundreds of small allocations that another thread frees; glibc's takes a quarter of the gateway's time for them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -116,6 +128,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ReadDocument { arguments } => return Ok(ingestion::read_document(&arguments)?),
         command => command,
     };
+    if command.serves_requests() {
+        pages::keep_small();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {

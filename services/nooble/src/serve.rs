@@ -39,6 +39,11 @@ enum Half {
 }
 
 impl Serve {
+    /// Tells whether a service is among those that run.
+    pub(crate) fn runs(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
     /// Runs the command.
     pub(crate) async fn run(self) -> Result<()> {
         let part = match self.part {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::dozing::Dozing;
 use super::places::{Full, Places, Seat};
 
 /// Time between two closes when all sockets are closed, so that their clients do not come back as one.
@@ -122,11 +123,16 @@ impl Sockets {
         self.places.most()
     }
 
-    /// Completes when this socket shall close: some time after the drain began, another one for each.
-    pub(crate) async fn farewell(&self) {
+    /// Completes when the drain begins, with the time after which this socket shall close, another one for each.
+    pub(super) async fn closing(&self) -> Duration {
         self.closing.cancelled().await;
         let spread = APART.saturating_mul(u32::try_from(self.open()).unwrap_or(u32::MAX)).min(Duration::from_secs(5));
-        tokio::time::sleep(spread.mul_f64(rand::random())).await;
+        spread.mul_f64(rand::random())
+    }
+
+    /// Completes when this socket shall close.
+    pub(super) async fn farewell(&self) {
+        tokio::time::sleep(self.closing().await).await;
     }
 
     /// Begins to close all sockets.
@@ -142,9 +148,11 @@ impl Sockets {
 
     /// Runs what a socket does until it is done or cut off.
     pub(crate) async fn run(&self, life: impl Future<Output = ()>) {
+        let cut = Dozing::new(Box::pin(self.cut.cancelled()));
         tokio::select! {
+            biased;
             () = life => {}
-            () = self.cut.cancelled() => {}
+            () = cut => {}
         }
     }
 

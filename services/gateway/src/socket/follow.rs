@@ -249,12 +249,19 @@ impl Follower {
                 self.position = Some(position);
             }
             Event::Frame(frame) => {
-                let position = Position { epoch: frame.epoch.clone(), seq: frame.seq };
-                if self.has_seen(&position) {
+                if self.has_seen(&frame.epoch, frame.seq) {
                     return Ok(());
                 }
+                let seq = frame.seq;
+                // Nearly every frame continues the numbering of the one before.
+                let another = self.position.as_ref().is_none_or(|position| position.epoch != frame.epoch);
+                let epoch = another.then(|| frame.epoch.clone());
                 self.inlet.offer(Push::Frame(Box::new(frame)))?;
-                self.position = Some(position);
+                let position = self.position.get_or_insert_default();
+                position.seq = seq;
+                if let Some(epoch) = epoch {
+                    position.epoch = epoch;
+                }
             }
             Event::Gap(gap) => {
                 let position = Position { epoch: gap.epoch.clone(), seq: gap.after };
@@ -267,7 +274,7 @@ impl Follower {
                     self.inlet.offer(Push::Resumed(resumed))?;
                     self.resuming = false;
                 }
-                if !self.has_seen(&position) {
+                if !self.has_seen(&position.epoch, position.seq) {
                     self.position = Some(position);
                 }
             }
@@ -276,7 +283,7 @@ impl Follower {
         Ok(())
     }
 
-    fn has_seen(&self, place: &Position) -> bool {
-        self.position.as_ref().is_some_and(|position| position.epoch == place.epoch && place.seq <= position.seq)
+    fn has_seen(&self, epoch: &str, seq: u64) -> bool {
+        self.position.as_ref().is_some_and(|position| position.epoch == epoch && seq <= position.seq)
     }
 }

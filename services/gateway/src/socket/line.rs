@@ -1,8 +1,11 @@
 //! A WebSocket with the patience of a server: nothing is written without a limit of time, nor heard without one of number.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
+use futures::poll;
 use service_kit::Bucket;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite;
@@ -65,7 +68,13 @@ impl Line {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Close> {
-        match tokio::time::timeout(self.patience, self.socket.send(message)).await {
+        let mut sending = pin!(self.socket.send(message));
+        // There nearly always is room for a frame: it needs no timer, nor does a socket hold the room for one.
+        let sent = match poll!(sending.as_mut()) {
+            Poll::Ready(sent) => Ok(sent),
+            Poll::Pending => Box::pin(tokio::time::timeout(self.patience, sending)).await,
+        };
+        match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::Gone),
             Err(_) => Err(Close::Slow),

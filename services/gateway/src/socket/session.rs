@@ -2,6 +2,7 @@
 
 mod heard;
 
+use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
 
 use action::TaskId;
@@ -12,12 +13,11 @@ use proto::action::v1::TraceContext;
 use proto::task::v1::Frame;
 use service_kit::Bucket;
 use telemetry::{Instrument as _, Origin, Span, SpanKind, Value};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
 use super::acks::{Ack, Acks};
 use super::close::Close;
-use super::doubts::Doubts;
 use super::drain::Place;
 use super::errands::Errands;
 use super::frames::{self, Envelope, ProtocolError};
@@ -25,8 +25,10 @@ use super::greet::{Visitor, greet, verdict};
 use super::hub::Subscription;
 use super::line::Line;
 use super::mailbox::Push;
+use super::news::{self, News};
 use super::proof::Principal;
 use super::subscriptions::{Granted, Seen, Subscriptions};
+use super::times::{Moment, Times};
 use super::told::Told;
 use crate::edge::Edge;
 
@@ -34,14 +36,21 @@ use crate::edge::Edge;
 const ATTACH: Duration = Duration::from_secs(10);
 /// Time for what was asked for to be answered when the process ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Frames that are written before it is looked whether something else has happened.
+const PUSHES: u32 = 32;
 
 /// Runs a socket until its end.
-pub(super) fn run(edge: Edge, socket: WebSocket, visitor: Visitor, place: Place) -> impl Future<Output = ()> + Send {
+pub(super) fn run(
+    edge: Edge,
+    socket: WebSocket,
+    visitor: Box<Visitor>,
+    place: Place,
+) -> impl Future<Output = ()> + Send {
     let (sockets, config) = (edge.sockets.clone(), &edge.config);
     let allowance = Bucket::new(config.socket_frames_burst, config.socket_frames_per_second, Instant::now());
     let line = Line::new(socket, config.write_timeout, allowance);
     // In a box, and before anything waits: whoever takes a future to run it holds the room for it twice.
-    let living = Box::pin(live(edge, line, Box::new(visitor), place));
+    let living = Box::pin(live(edge, line, visitor, place));
     async move {
         telemetry::metric::session::connections("websocket", 1);
         sockets.run(living).await;
@@ -78,9 +87,7 @@ struct Session {
     errands: Errands<Outcome>,
     subscriptions: Subscriptions,
     connection_id: String,
-    greeted: bool,
-    /// Whether another credential has come whose end is not known yet.
-    renewed: bool,
+    times: Times,
 }
 
 /// What came of something that the client asked for.
@@ -94,19 +101,15 @@ enum Outcome {
 /// A credential that is being proved again; tells until when it lasts.
 type Proving = BoxFuture<'static, Result<Option<SystemTime>, Failure>>;
 
-/// What is due on a socket.
-enum Due {
+/// What happens on a socket.
+enum Event {
     Push(Option<Push>),
-    Seen(Seen),
     Heard(Result<Message, Close>),
+    Seen(Seen),
     Done(Outcome),
-    Acknowledge,
-    Ping,
-    NoPong,
-    Doubt,
     Proved(Result<Option<SystemTime>, Failure>),
-    Unattached,
-    Draining,
+    News(News),
+    Due,
 }
 
 impl Session {
@@ -122,78 +125,95 @@ impl Session {
             "socket opened"
         );
         let following = principal.edge.hub.follow(who.tenant.clone(), who.session.clone(), from.clone()).await;
+        let (now, interval) = (Instant::now(), principal.edge.config.ping_interval);
         Self {
             principal,
             following,
-            acks: Acks::new(Instant::now()),
+            acks: Acks::new(now),
             told: Told::default(),
             errands: Errands::new(),
             subscriptions: Subscriptions::new(),
             connection_id,
-            greeted: false,
-            renewed: false,
+            times: Times::new(now, interval, 0.5 + rand::random::<f64>() / 2.0, ATTACH),
         }
     }
 
     /// Writes what happens and hears what the client says, until one of them ends it.
     async fn talk(&mut self, line: &mut Line) -> Close {
         let edge = self.principal.edge.clone();
-        let mut pings = pings(edge.config.ping_interval);
-        let mut pong_until: Option<Instant> = None;
+        let mut news = news::next(edge.sockets.clone(), edge.changes.watch_keys());
+        let mut alarm = pin!(tokio::time::sleep_until(self.times.next()));
         let mut proving: Option<Proving> = None;
-        let mut doubts = Doubts::new(edge.changes.watch_keys());
-        let attach_until = Instant::now() + ATTACH;
-        let mut farewell = Box::pin(edge.sockets.farewell());
+        let mut pushes = 0;
         loop {
-            let pong = OptionFuture::from(pong_until.map(tokio::time::sleep_until));
-            let telling = OptionFuture::from(self.acks.due().map(tokio::time::sleep_until));
-            let due = tokio::select! {
-                message = line.hear() => Due::Heard(message),
-                push = self.following.next() => Due::Push(push),
-                Some(seen) = self.subscriptions.next(), if !self.subscriptions.is_empty() => Due::Seen(seen),
-                Some(outcome) = self.errands.next(), if !self.errands.is_empty() => Due::Done(outcome),
-                Some(()) = telling => Due::Acknowledge,
-                _ = pings.tick() => Due::Ping,
-                Some(()) = pong => Due::NoPong,
-                () = doubts.arise() => Due::Doubt,
-                Some(proved) = OptionFuture::from(proving.as_mut()) => Due::Proved(proved),
-                () = tokio::time::sleep_until(attach_until), if !self.greeted => Due::Unattached,
-                () = &mut farewell => Due::Draining,
+            // In this order: a frame is what wakes most, and nothing else has come then.
+            let event = tokio::select! {
+                biased;
+                push = self.following.next(), if pushes < PUSHES => Event::Push(push),
+                message = line.hear() => Event::Heard(message),
+                Some(seen) = self.subscriptions.next(), if !self.subscriptions.is_empty() => Event::Seen(seen),
+                Some(outcome) = self.errands.next(), if !self.errands.is_empty() => Event::Done(outcome),
+                Some(proved) = OptionFuture::from(proving.as_mut()) => Event::Proved(proved),
+                news = &mut news => Event::News(news),
+                () = ring(alarm.as_mut(), self.times.next()) => Event::Due,
+                () = std::future::ready(()), if pushes == PUSHES => {
+                    pushes = 0;
+                    continue;
+                }
             };
-            let done = match due {
-                Due::Heard(Ok(message)) => {
-                    // Whoever speaks is alive, whatever they say.
-                    pong_until = None;
+            pushes = if matches!(event, Event::Push(_)) { pushes + 1 } else { 0 };
+            let done = match event {
+                Event::Push(Some(push)) => self.push(line, push).await,
+                Event::Push(None) => Err(Close::Unavailable),
+                Event::Heard(Ok(message)) => {
+                    self.times.heard();
                     Box::pin(self.answer(line, message)).await
                 }
-                Due::Heard(Err(close)) => Err(close),
-                Due::Push(Some(push)) => self.push(line, push).await,
-                Due::Push(None) => Err(Close::Unavailable),
-                Due::Seen(seen) => Box::pin(self.forward(line, seen)).await,
-                Due::Done(outcome) => Box::pin(self.done(line, outcome)).await,
-                Due::Acknowledge => self.acknowledge().await,
-                Due::Ping => {
-                    pong_until.get_or_insert_with(|| Instant::now() + edge.config.ping_timeout);
-                    proving.get_or_insert_with(|| self.prove_again());
-                    line.ping().await
+                Event::Heard(Err(close)) => Err(close),
+                Event::Seen(seen) => Box::pin(self.forward(line, seen)).await,
+                Event::Done(outcome) => Box::pin(self.done(line, outcome)).await,
+                Event::Proved(proved) => {
+                    proving = None;
+                    Box::pin(self.still_proved(line, proved)).await
                 }
-                Due::NoPong => Err(Close::NoPong),
-                Due::Doubt => {
-                    // One that is under way may have begun before the reason to doubt.
-                    proving = Some(self.prove_again());
+                Event::News(News::Changed(at, changes)) => {
+                    self.times.doubt_at(at);
+                    news = news::next(edge.sockets.clone(), changes);
                     Ok(())
                 }
-                Due::Proved(proved) => {
-                    proving = None;
-                    Box::pin(self.still_proved(line, proved, &mut doubts)).await
+                Event::News(News::Ending(at)) => {
+                    self.times.leave_at(at);
+                    news = news::none();
+                    Ok(())
                 }
-                Due::Unattached => Box::pin(self.unattached(line)).await,
-                Due::Draining => Err(Close::Draining),
+                Event::Due => match self.times.take(Instant::now()) {
+                    Some(moment) => Box::pin(self.due(line, moment, &mut proving)).await,
+                    None => Ok(()),
+                },
             };
             if let Err(close) = done {
                 return close;
             }
-            doubts.renewed(std::mem::take(&mut self.renewed));
+        }
+    }
+
+    /// Does what it is time for.
+    async fn due(&mut self, line: &mut Line, moment: Moment, proving: &mut Option<Proving>) -> Result<(), Close> {
+        match moment {
+            Moment::NoPong => Err(Close::NoPong),
+            Moment::Unattached => self.unattached(line).await,
+            Moment::Farewell => Err(Close::Draining),
+            Moment::Doubt => {
+                // One that is under way may have begun before the reason to doubt.
+                *proving = Some(self.prove_again());
+                Ok(())
+            }
+            Moment::Acknowledge => self.acknowledge().await,
+            Moment::Ping => {
+                self.times.pinged(Instant::now(), self.principal.edge.config.ping_timeout);
+                proving.get_or_insert_with(|| self.prove_again());
+                line.ping().await
+            }
         }
     }
 
@@ -207,11 +227,10 @@ impl Session {
         &mut self,
         line: &mut Line,
         proved: Result<Option<SystemTime>, Failure>,
-        doubts: &mut Doubts,
     ) -> Result<(), Close> {
         let failure = match proved {
             Ok(end) => {
-                doubts.proved(end);
+                self.times.proved(Instant::now(), end);
                 return Ok(());
             }
             Err(failure) => failure,
@@ -236,6 +255,7 @@ impl Session {
         if let Some(Ack { epoch, seq }) = self.acks.take(Instant::now()) {
             self.following.acknowledge(epoch, seq).await;
         }
+        self.times.acknowledge_at(self.acks.due());
         Ok(())
     }
 
@@ -258,7 +278,7 @@ impl Session {
     async fn push_seldom(&mut self, line: &mut Line, push: Push) -> Result<(), Close> {
         match push {
             Push::Attached(position) => {
-                self.greeted = true;
+                self.times.attached();
                 self.acks.show(&position.epoch);
                 line.say(self.principal.addressee.connection_ack(&self.connection_id, &position).to_json()).await
             }
@@ -320,10 +340,11 @@ impl Session {
     }
 }
 
-/// The first ping comes after a random part of the interval, so that sockets that were opened together do not ping together.
-fn pings(interval: Duration) -> Interval {
-    let first = interval.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-    let mut pings = tokio::time::interval_at(Instant::now() + first, interval);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pings
+/// Completes at a moment, or somewhat before. The timer is left as it is when that has moved to later: it rings too early once, and
+/// is set anew then.
+async fn ring(mut alarm: Pin<&mut Sleep>, at: Instant) {
+    if alarm.is_elapsed() || at < alarm.deadline() {
+        alarm.as_mut().reset(at);
+    }
+    alarm.await;
 }

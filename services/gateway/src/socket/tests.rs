@@ -15,5 +15,5 @@ fn held<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
 #[test]
 fn a_socket_that_waits_holds_little() {
     let bytes = held(super::session::run) + held(super::session::live);
-    assert!(bytes <= 5 * 1024 / 2, "{bytes} bytes for every socket, however idle");
+    assert!(bytes <= 2 * 1024, "{bytes} bytes for every socket, however idle");
 }

@@ -57,7 +57,8 @@ pub(crate) async fn upgrade(
         .write_buffer_size(0)
         .max_message_size(most)
         .max_frame_size(most);
-    let visitor = Visitor { wanted, proof: proof.map(|(proof, _)| proof) };
+    // In a box: what runs a socket holds whatever it is given as long as it lives.
+    let visitor = Box::new(Visitor { wanted, proof: proof.map(|(proof, _)| proof) });
     Ok(upgrade.on_upgrade(move |socket| session::run(edge, socket, visitor, place)))
 }
 

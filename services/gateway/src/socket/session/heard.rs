@@ -3,6 +3,7 @@
 use axum::extract::ws::Message;
 use fault::Failure;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{Outcome, Session};
 use crate::credential::Credential;
@@ -33,6 +34,7 @@ impl Session {
             }
             Ok(ClientFrame::Ack { epoch, seq }) => {
                 self.acks.note(epoch, seq);
+                self.times.acknowledge_at(self.acks.due());
                 Ok(())
             }
             Ok(ClientFrame::Send(asked)) => {
@@ -145,7 +147,8 @@ impl Session {
         match Box::pin(principal.prove()).await {
             Ok(_) => {
                 self.principal = principal;
-                self.renewed = true;
+                // Its end is not known yet.
+                self.times.doubt_at(Instant::now());
                 Ok(())
             }
             Err(failure) => {
