@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::edge::Edge;
 use crate::headers::{ChatHeaders, Destination, name};
-use crate::identity::Proved;
+use crate::identity::Writer;
 use crate::made::MadeId;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
@@ -68,6 +68,7 @@ pub(crate) struct ChatBody(AgentRun);
 #[expect(dead_code, reason = "the contract's picture of a body that is read field by field")]
 pub(crate) struct ChatBodyView {
     /// What the user wrote, 1 to 4000 characters.
+    #[schema(min_length = 1, max_length = 4000)]
     message: String,
     /// Kind of message; `text` when absent.
     message_type: Option<String>,
@@ -100,7 +101,7 @@ pub(crate) struct ChatBodyView {
 )]
 pub(crate) async fn send(
     State(edge): State<Edge>,
-    Proved(caller): Proved,
+    Writer(caller): Writer,
     request: Request,
 ) -> Result<Response, Refusal> {
     let (Parts { headers, extensions, .. }, body) = request.into_parts();

@@ -1,4 +1,4 @@
-//! Who sends a request, as handlers take it.
+//! Who sends a request, as handlers take it. What a request asserts about its sender must be what was proved, on every route.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,11 +9,16 @@ use service_kit::{Caller, Scope};
 
 use crate::credential::Credential;
 use crate::edge::Edge;
+use crate::headers::Asserted;
 use crate::problem::Refusal;
 
 /// A tenant whose calls are accepted, proved by its credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Proved(pub(crate) Caller);
+
+/// Like [`Proved`], of a message: what its headers assert is looked at when all that it needs is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer(pub(crate) Caller);
 
 /// Like [`Proved`], of a stream, which ends when its caller has to prove itself again.
 #[derive(Clone, Debug)]
@@ -46,6 +51,16 @@ impl FromRequestParts<Edge> for Proved {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
+        let Writer(caller) = Writer::from_request_parts(parts, edge).await?;
+        Asserted::parse(&parts.headers)?.agree(&caller)?;
+        Ok(Self(caller))
+    }
+}
+
+impl FromRequestParts<Edge> for Writer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
         let caller = edge.resolve(&Credential::of(&parts.headers)?).await?;
         Known::note(&parts.extensions, &caller);
         Ok(Self(caller))
@@ -59,6 +74,7 @@ impl FromRequestParts<Edge> for Staying {
         let standing = Standing::prove(&edge.resolver, Credential::of(&parts.headers)?.expose()).await?;
         standing.caller().tenant()?;
         Known::note(&parts.extensions, standing.caller());
+        Asserted::parse(&parts.headers)?.agree(standing.caller())?;
         Ok(Self(standing))
     }
 }
@@ -72,6 +88,7 @@ impl FromRequestParts<Edge> for Anyone {
             caller.tenant()?;
         }
         Known::note(&parts.extensions, &caller);
+        Asserted::parse(&parts.headers)?.agree(&caller)?;
         Ok(Self(caller))
     }
 }

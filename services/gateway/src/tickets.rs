@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::body;
 use crate::credential::Credential;
 use crate::edge::Edge;
-use crate::headers::{self, Asserted, name};
+use crate::headers::{self, name};
 use crate::identity::Proved;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
@@ -35,6 +35,7 @@ pub(crate) struct TicketView {
 #[expect(dead_code, reason = "the contract's picture of a body that is read field by field")]
 pub(crate) struct TicketBody {
     /// The only session that it opens; any of the tenant's when absent.
+    #[schema(pattern = "^[A-Za-z0-9_-]{3,64}$")]
     session_id: Option<String>,
 }
 
@@ -54,7 +55,6 @@ pub(crate) async fn issue(
     body: Body,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
-    Asserted::parse(&headers)?.agree(&caller)?;
     headers::unique(&headers, [name::USER].iter())?;
     let user = caller.assert_user(headers::id(&headers, name::USER)?, name::USER)?;
     let session = session(&edge, &headers, body).await?;

@@ -1,5 +1,7 @@
 //! Every route, asked by one tenant for what belongs to another: it must look like what does not exist.
 
+use std::ops::Deref;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use e2e::{Client, Nooble};
@@ -17,6 +19,54 @@ struct Things {
     task: String,
     session: &'static str,
     conversation: String,
+}
+
+/// Who asks for what belongs to others, and what was asked for.
+struct Stranger {
+    client: Client,
+    asked: Mutex<Vec<(Method, String)>>,
+}
+
+impl Deref for Stranger {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Stranger {
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.note(method.clone(), path);
+        ask(self, method, path, body).await
+    }
+
+    async fn send_request(&self, request: reqwest::RequestBuilder) -> reqwest::Response {
+        let request = request.build().expect("a request");
+        self.note(request.method().clone(), request.url().path());
+        self.http.execute(request).await.expect("the edge answers")
+    }
+
+    fn note(&self, method: Method, path: &str) {
+        let path = path.split('?').next().unwrap_or_default().to_owned();
+        self.asked.lock().expect("nobody panicked").push((method, path));
+    }
+
+    /// Tells whether an operation of the contract was asked for.
+    fn has_asked(&self, method: &str, template: &str) -> bool {
+        let is = |path: &str| {
+            let (mut told, mut said) = (template.split('/'), path.split('/'));
+            loop {
+                match (told.next(), said.next()) {
+                    (None, None) => return true,
+                    (Some(told), Some(said)) if told.contains('{') || told == said => {}
+                    _ => return false,
+                }
+            }
+        };
+        let asked = self.asked.lock().expect("nobody panicked");
+        asked.iter().any(|(by, path)| by == method && is(path))
+    }
 }
 
 async fn ask(client: &Client, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -54,13 +104,15 @@ async fn what_belongs_to_another_tenant_looks_like_what_does_not_exist_on_every_
     let folder = tempfile::tempdir().expect("a folder");
     let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
     let owner = Client::of_demo(folder.path(), "enterprise");
-    let stranger = Client::of_demo(folder.path(), "professional");
+    let client = Client::of_demo(folder.path(), "professional");
+    let stranger = Stranger { client, asked: Mutex::default() };
     let things = make(&owner).await;
     ids_of_another_tenant_are_unknown(&stranger, &things).await;
     lists_hold_nothing_of_another_tenant(&stranger, &things).await;
     asserting_another_tenant_is_refused(&stranger, &things).await;
     a_session_of_the_same_name_is_another_one(&owner, &stranger, &things).await;
     tickets_open_the_sessions_of_their_tenant_only(&stranger, &things).await;
+    no_operation_of_the_contract_was_forgotten(&stranger).await;
     // Everything is as it was.
     assert_eq!(owner.task(&things.task).await["status"], "completed");
     assert_eq!(ask(&owner, Method::GET, &format!("/api/v1/agents/{}", things.agent), None).await.0, 200);
@@ -70,7 +122,7 @@ async fn what_belongs_to_another_tenant_looks_like_what_does_not_exist_on_every_
 type Route = Box<dyn Fn(&str) -> (String, Option<Value>)>;
 
 /// Asks for what is another's, and for what is nobody's, and compares.
-async fn ids_of_another_tenant_are_unknown(stranger: &Client, things: &Things) {
+async fn ids_of_another_tenant_are_unknown(stranger: &Stranger, things: &Things) {
     let Things { agent, collection, document, task, conversation, .. } = things;
     let nobodys_task = "00000000-0000-7000-8000-000000000000";
     let message = |agent: &str| json!({ "model": format!("agent:{agent}"), "messages": [{ "role": "user", "content": "hello" }] });
@@ -103,9 +155,9 @@ async fn ids_of_another_tenant_are_unknown(stranger: &Client, things: &Things) {
     ];
     for (method, route, theirs, nobodys) in routes {
         let (path, body) = route(theirs);
-        let (status, mut answer) = ask(stranger, method.clone(), &path, body).await;
+        let (status, mut answer) = stranger.ask(method.clone(), &path, body).await;
         let (path_of_nobody, body) = route(nobodys);
-        let (unknown_status, mut unknown) = ask(stranger, method.clone(), &path_of_nobody, body).await;
+        let (unknown_status, mut unknown) = stranger.ask(method.clone(), &path_of_nobody, body).await;
         for told in [&mut answer, &mut unknown] {
             if let Some(told) = told.as_object_mut() {
                 told.remove("trace_id");
@@ -118,7 +170,7 @@ async fn ids_of_another_tenant_are_unknown(stranger: &Client, things: &Things) {
     }
 }
 
-async fn lists_hold_nothing_of_another_tenant(stranger: &Client, things: &Things) {
+async fn lists_hold_nothing_of_another_tenant(stranger: &Stranger, things: &Things) {
     for path in [
         "/api/v1/tasks?page_size=100",
         "/api/v1/agents?page_size=100",
@@ -132,7 +184,7 @@ async fn lists_hold_nothing_of_another_tenant(stranger: &Client, things: &Things
         "/api/v1/usage",
         "/api/v1/rate-limit/status",
     ] {
-        let (status, answer) = ask(stranger, Method::GET, path, None).await;
+        let (status, answer) = stranger.ask(Method::GET, path, None).await;
         assert_eq!(status, 200, "{path}: {answer}");
         let text = answer.to_string();
         for id in [&things.tenant, &things.task, &things.agent, &things.collection, &things.document] {
@@ -140,11 +192,11 @@ async fn lists_hold_nothing_of_another_tenant(stranger: &Client, things: &Things
         }
     }
     let path = format!("/api/v1/conversations?session_id={}&agent_id={}", things.session, things.agent);
-    let (_, said) = ask(stranger, Method::GET, &path, None).await;
+    let (_, said) = stranger.ask(Method::GET, &path, None).await;
     assert_eq!(said["messages"], json!([]), "{said}");
 }
 
-async fn asserting_another_tenant_is_refused(stranger: &Client, things: &Things) {
+async fn asserting_another_tenant_is_refused(stranger: &Stranger, things: &Things) {
     let asserting = |request: reqwest::RequestBuilder| {
         let key = stranger.fact("api_key");
         request.bearer_auth(key).header("X-Tenant-ID", &things.tenant).header("X-Tenant-Tier", "enterprise")
@@ -153,25 +205,46 @@ async fn asserting_another_tenant_is_refused(stranger: &Client, things: &Things)
     let send = send.header("X-Agent-ID", &things.agent).header("X-Session-ID", things.session);
     let repeated = stranger.http.post(stranger.url("/api/v1/agents")).header("Idempotency-Key", "matrix-1");
     let repeated = repeated.json(&json!({ "name": "x", "system_prompt": "x" }));
+    let collection = stranger.http.post(stranger.url("/api/v1/collections")).json(&json!({ "name": "x" }));
     let ticket = stranger.http.post(stranger.url("/api/v1/ws-tickets"));
     let form = reqwest::multipart::Form::new().text("collection_id", things.collection.clone());
     let upload = stranger.http.post(stranger.url("/api/v1/documents")).multipart(form);
     let completion = stranger.http.post(stranger.url("/v1/chat/completions")).json(&json!({
         "model": format!("agent:{}", things.agent), "messages": [{ "role": "user", "content": "hello" }],
     }));
-    for (what, request) in
-        [("send", send), ("repeated", repeated), ("ticket", ticket), ("upload", upload), ("completion", completion)]
-    {
-        let response = asserting(request).send().await.expect("the edge answers");
+    for (what, request) in [
+        ("send", send),
+        ("repeated", repeated),
+        ("collection", collection),
+        ("ticket", ticket),
+        ("upload", upload),
+        ("completion", completion),
+    ] {
+        let response = stranger.send_request(asserting(request)).await;
         assert_eq!(response.status(), 403, "{what}");
         let text = response.text().await.expect("a body");
         assert!(text.contains("TENANT_MISMATCH"), "{what}: {text}");
     }
+    asserting_another_tenant_is_refused_by_every_operation(stranger, things).await;
     let foreign = stranger.message_with("x-agent-id", Some(&things.agent));
-    assert_eq!(foreign.send().await.expect("the edge answers").status(), 403);
+    assert_eq!(stranger.send_request(foreign).await.status(), 403);
 }
 
-async fn a_session_of_the_same_name_is_another_one(owner: &Client, stranger: &Client, things: &Things) {
+async fn asserting_another_tenant_is_refused_by_every_operation(stranger: &Stranger, things: &Things) {
+    for (method, path) in operations(stranger).await.iter().filter(|operation| !is_open(operation)) {
+        let path = path.replace("{id}", "00000000-0000-7000-8000-000000000000");
+        let request = stranger.http.request(method.parse().expect("a method"), stranger.url(&path));
+        let request = request.bearer_auth(stranger.fact("api_key")).json(&json!({ "message": "hello" }));
+        let request = request.header("X-Agent-ID", &things.agent).header("X-Session-ID", things.session);
+        let request = request.header("X-Tenant-ID", &things.tenant).header("X-Tenant-Tier", "professional");
+        let response = request.send().await.expect("the edge answers");
+        let status = response.status();
+        let text = response.text().await.expect("a body");
+        assert!(status == 403 && text.contains("TENANT_MISMATCH"), "{method} {path}: {status} {text}");
+    }
+}
+
+async fn a_session_of_the_same_name_is_another_one(owner: &Client, stranger: &Stranger, things: &Things) {
     // From the very beginning of the log, as far as the epoch is known.
     let mut theirs = owner.socket(things.session, None).await;
     let ack = theirs.until("connection_ack", PATIENCE).await;
@@ -197,13 +270,50 @@ async fn a_session_of_the_same_name_is_another_one(owner: &Client, stranger: &Cl
     }
 }
 
-async fn tickets_open_the_sessions_of_their_tenant_only(stranger: &Client, things: &Things) {
-    let (status, issued) = ask(stranger, Method::POST, "/api/v1/ws-tickets", Some(json!({}))).await;
+async fn tickets_open_the_sessions_of_their_tenant_only(stranger: &Stranger, things: &Things) {
+    let (status, issued) = stranger.ask(Method::POST, "/api/v1/ws-tickets", Some(json!({}))).await;
     assert_eq!(status, 201, "{issued}");
     let ticket = issued["ticket"].as_str().expect("a ticket");
     let path = format!("/ws/{}?tenant_id={}&tier=enterprise&ticket={ticket}", things.session, things.tenant);
     let upgrade = stranger.http.get(stranger.url(&path)).header("connection", "upgrade").header("upgrade", "websocket");
     let upgrade = upgrade.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let refused = upgrade.send().await.expect("the edge answers");
+    let refused = stranger.send_request(upgrade).await;
     assert!([401, 403].contains(&refused.status().as_u16()), "{}", refused.status());
+}
+
+/// Operations that say nothing of any tenant, and those that are for everybody: `public.rs` looks at what they keep to themselves.
+const OPEN: [(&str, &str); 6] = [
+    ("GET", "/health"),
+    ("GET", "/health/detailed"),
+    ("GET", "/api/chat/health"),
+    ("GET", "/ws/health"),
+    ("GET", "/{tenant_slug}/{slug}"),
+    ("POST", "/{tenant_slug}/{slug}"),
+];
+
+fn is_open((method, path): &(String, String)) -> bool {
+    OPEN.contains(&(method, path))
+}
+
+/// Every operation of the contract, its method in upper case.
+async fn operations(client: &Client) -> Vec<(String, String)> {
+    let (_, contract) = ask(client, Method::GET, "/openapi.json", None).await;
+    let paths = contract["paths"].as_object().expect("paths");
+    let methods = ["get", "post", "put", "patch", "delete"];
+    let of = |(path, item): (&String, &Value)| {
+        let there = methods.into_iter().filter(|method| item.get(*method).is_some());
+        there.map(|method| (method.to_uppercase(), path.clone())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of).collect()
+}
+
+async fn no_operation_of_the_contract_was_forgotten(stranger: &Stranger) {
+    let all = operations(stranger).await;
+    assert!(all.len() > 30, "{all:?}");
+    let forgotten: Vec<_> = all
+        .iter()
+        .filter(|operation| !is_open(operation))
+        .filter(|(method, path)| !stranger.has_asked(method, path))
+        .collect();
+    assert!(forgotten.is_empty(), "nobody asked for another tenant's: {forgotten:#?}");
 }

@@ -49,9 +49,8 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     let fields = body::json_object(&headers, body, edge.body()).await?;
-    let Question { model, asserted, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
+    let Question { model, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
     let caller = standing.caller().clone();
-    asserted.agree(&caller)?;
     let task = made.as_ref().map_or_else(TaskId::new, |Extension(MadeId(id))| (*id).into());
     let watched = if made.is_some() { GivenUp::never } else { GivenUp::of };
     let given_up = watched(&edge, &caller, task);

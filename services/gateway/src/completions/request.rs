@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::models::agent_of;
 use crate::chat::ChatBody;
-use crate::headers::{self, Asserted, Destination, name};
+use crate::headers::{self, Destination, name};
 
 /// The body of a completion. Settings of models that agents decide themselves are accepted and passed over.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -68,7 +68,6 @@ struct PartBody {
 /// A question, understood.
 pub(super) struct Question {
     pub(super) model: String,
-    pub(super) asserted: Asserted,
     pub(super) to: Destination,
     pub(super) text: ChatBody,
     pub(super) stream: bool,
@@ -104,8 +103,7 @@ impl Question {
         };
         let text = ChatBody::of(run(body.messages)?);
         let with_usage = body.stream_options.unwrap_or_default().include_usage;
-        let asserted = Asserted::parse(headers)?;
-        Ok(Self { model: body.model, asserted, to, text, stream: body.stream, with_usage })
+        Ok(Self { model: body.model, to, text, stream: body.stream, with_usage })
     }
 }
 
