@@ -48,5 +48,5 @@ pub use identity::{Caller, Identity, Resolver, Scope, Scopes, Signer, Tenant};
 pub use intake::{Intake, Order, Terms};
 pub use kit::{Kit, KitConfig, KitError};
 pub use peers::{Orchestrators, Peer, Peers, PeersConfig, Reach, Resolve};
-pub use service::Service;
+pub use service::{MOST_MESSAGE, Service};
 pub use tasks::{SeenThrough, Tasks, spawn};

@@ -29,6 +29,7 @@ impl QueueFacade {
     /// Makes the server.
     pub(crate) fn server(kit: &Kit, desks: Desks) -> QueueServiceServer<Self> {
         QueueServiceServer::new(Self { queue: kit.queue.clone(), desks })
+            .max_encoding_message_size(crate::service::MOST_MESSAGE)
     }
 }
 

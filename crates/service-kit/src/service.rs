@@ -10,6 +10,10 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+/// Most bytes of a message that a façade says, and as many as it hears: what clients of gRPC take unless they are told otherwise.
+/// A façade that lists keeps its pages well below.
+pub const MOST_MESSAGE: usize = 4 * 1024 * 1024;
+
 pub(crate) type Mount = Box<dyn FnOnce(Routes) -> Routes + Send>;
 pub(crate) type Work = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
@@ -17,7 +21,7 @@ pub(crate) type Work = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, (
 ///
 /// ```ignore
 /// Service::new(Domain::Query)
-///     .serve(QueryServiceServer::new(Grpc::new(query.clone())))
+///     .serve(QueryServiceServer::new(Grpc::new(query.clone())).max_encoding_message_size(MOST_MESSAGE))
 ///     .work(move |shutdown| worker(query).run(shutdown))
 /// ```
 pub struct Service {

@@ -39,6 +39,7 @@ impl TaskFacade {
     /// Makes the server.
     pub(crate) fn server(kit: &Kit) -> TaskServiceServer<Self> {
         TaskServiceServer::new(Self { queue: kit.queue.clone(), sessions: kit.sessions.clone(), proof: kit.proof })
+            .max_encoding_message_size(crate::service::MOST_MESSAGE)
     }
 
     async fn find(&self, tenant: &TenantId, task: TaskId) -> Result<wire::Task, Status> {

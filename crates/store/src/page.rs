@@ -65,11 +65,17 @@ impl Page {
 
     /// Cuts the rows down to the page and makes the token of the next one; empty on the last page. `key` gives as many
     /// parts as the list's key has.
-    pub fn finish<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> Vec<String>) -> (Vec<T>, String) {
-        if rows.len() <= self.size {
+    pub fn finish<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> Vec<String>) -> (Vec<T>, String) {
+        self.finish_at(self.size, rows, key)
+    }
+
+    /// Like [`Page::finish`], for rows of which no more than `most` go into one answer.
+    pub fn finish_at<T>(&self, most: usize, mut rows: Vec<T>, key: impl Fn(&T) -> Vec<String>) -> (Vec<T>, String) {
+        let size = self.size.min(most);
+        if rows.len() <= size {
             return (rows, String::new());
         }
-        rows.truncate(self.size);
+        rows.truncate(size);
         let token = rows.last().map(|row| encode(self.list, &key(row))).unwrap_or_default();
         (rows, token)
     }

@@ -19,7 +19,7 @@ impl Grpc {
 
     /// Returns the generated server around it.
     pub fn server(self) -> ConversationServiceServer<Self> {
-        ConversationServiceServer::new(self)
+        ConversationServiceServer::new(self).max_encoding_message_size(service_kit::MOST_MESSAGE)
     }
 }
 

@@ -29,6 +29,11 @@ impl MessageRow {
         let Self { turn_number, created_at, task_id, position, .. } = self;
         vec![turn_number.to_string(), created_at.to_string(), task_id.clone(), position.to_string()]
     }
+
+    /// Returns how long what was said is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.content.len()
+    }
 }
 
 /// How many parts [`MessageRow::key`] has.

@@ -29,6 +29,8 @@ pub async fn service(config: Config, kit: &Kit, model: Arc<dyn Embedder>) -> Res
     let embedding = Embedding::new(model, Arc::clone(&kit.tiers));
     let worker = worker(embedding.clone(), kit.queue.clone(), config.slots);
     Ok(Service::new(Domain::Embedding)
-        .serve(EmbeddingServiceServer::new(Grpc::new(embedding, kit)))
+        .serve(
+            EmbeddingServiceServer::new(Grpc::new(embedding, kit)).max_encoding_message_size(service_kit::MOST_MESSAGE),
+        )
         .work(move |shutdown| worker.run(shutdown)))
 }

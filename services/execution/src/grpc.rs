@@ -15,7 +15,7 @@ pub(crate) struct Grpc(pub(crate) Intake);
 
 impl Grpc {
     pub(crate) fn server(self) -> ExecutionServiceServer<Self> {
-        ExecutionServiceServer::new(self)
+        ExecutionServiceServer::new(self).max_encoding_message_size(service_kit::MOST_MESSAGE)
     }
 }
 

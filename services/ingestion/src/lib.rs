@@ -41,6 +41,6 @@ pub async fn service(config: Config, kit: &Kit, tokens: Tokens) -> Result<Servic
     let ingestion = Ingestion::open(config, kit.clone(), tokens).await?;
     let worker = worker(ingestion.clone(), kit.queue.clone(), slots);
     Ok(Service::new(Domain::Ingestion)
-        .serve(IngestionServiceServer::new(Grpc::new(ingestion)))
+        .serve(IngestionServiceServer::new(Grpc::new(ingestion)).max_encoding_message_size(service_kit::MOST_MESSAGE))
         .work(move |shutdown| worker.run(shutdown)))
 }

@@ -24,7 +24,7 @@ impl Grpc {
 
     /// Returns the generated server around it.
     pub fn server(self) -> ManagementServiceServer<Self> {
-        ManagementServiceServer::new(self)
+        ManagementServiceServer::new(self).max_encoding_message_size(service_kit::MOST_MESSAGE)
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Grpc {
 
 impl Grpc {
     pub(crate) fn server(self) -> OrchestratorServiceServer<Self> {
-        OrchestratorServiceServer::new(self)
+        OrchestratorServiceServer::new(self).max_encoding_message_size(service_kit::MOST_MESSAGE)
     }
 }
 

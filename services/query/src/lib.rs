@@ -38,6 +38,6 @@ pub async fn service(config: Config, kit: &Kit, model: Arc<dyn LanguageModel>) -
     let query = Query::new(config, index, model, kit.sessions.clone(), Arc::clone(&kit.tiers));
     let worker = worker(query.clone(), kit.queue.clone(), slots);
     Ok(Service::new(Domain::Query)
-        .serve(QueryServiceServer::new(Grpc::new(query, kit)))
+        .serve(QueryServiceServer::new(Grpc::new(query, kit)).max_encoding_message_size(service_kit::MOST_MESSAGE))
         .work(move |shutdown| worker.run(shutdown)))
 }

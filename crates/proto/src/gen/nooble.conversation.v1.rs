@@ -176,7 +176,7 @@ pub struct ListMessagesRequest {
     /// Agent, when no conversation is named.
     #[prost(string, tag = "3")]
     pub agent_id: ::prost::alloc::string::String,
-    /// Most messages to return, 1 to 200; 50 when 0.
+    /// Most messages to return, 1 to 200; 50 when 0. A page has fewer where they are longer than 2 MiB together.
     #[prost(int32, tag = "4")]
     pub page_size: i32,
     /// Where to go on, from the response before; empty for the first page.

@@ -24,6 +24,9 @@ fn pages_follow_each_other_until_the_list_ends() {
     assert_eq!(second.after(0), Some("2"));
     assert_eq!(second.after_number(0).unwrap(), Some(2));
     assert_eq!(second.finish(vec![3], key), (vec![3], String::new()));
+    let (rows, token) = first.finish_at(1, vec![1, 2, 3], key);
+    assert_eq!((rows, token.is_empty()), (vec![1], false), "fewer than a page go into the answer");
+    assert_eq!(first.finish_at(9, vec![1, 2], key), (vec![1, 2], String::new()));
 }
 
 #[test]

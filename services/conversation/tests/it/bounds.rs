@@ -1,5 +1,6 @@
 //! What is refused.
 
+use prost::Message as _;
 use proto::conversation::v1 as wire;
 use proto::conversation::v1::conversation_service_server::ConversationService as _;
 use service_kit::{Caller, Scope, Scopes, Tenant};
@@ -114,4 +115,34 @@ async fn only_a_tenant_that_is_active_is_served() {
         assert_eq!(refusal(fixture.save(&caller, save).await).0, reason);
         assert_eq!(refusal(read(fixture.grpc.list_messages(by(&caller, list)).await)).0, reason);
     }
+}
+
+#[tokio::test]
+async fn however_long_the_messages_are_their_pages_fit_into_an_answer_and_none_is_left_out() {
+    let fixture = Fixture::new().await;
+    for number in 1..=20 {
+        let mut request = turn("conversation-1", "agent-1", number);
+        let saved = request.turn.as_mut().unwrap();
+        saved.assistant.as_mut().unwrap().content = format!("{}{number:>10}", " ".repeat(LARGE - 10));
+        fixture.save(&acme(), request).await.unwrap();
+    }
+    let (mut shown, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request =
+            wire::ListMessagesRequest { conversation_id: "conversation-1".into(), page_token, ..Default::default() };
+        let page = fixture.list(&acme(), request).await.unwrap();
+        assert!(page.encoded_len() < service_kit::MOST_MESSAGE, "{}", page.encoded_len());
+        shown.extend(page.messages);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let numbers: Vec<u32> = shown.iter().skip(1).step_by(2).map(|said| said.content.trim().parse().unwrap()).collect();
+    assert_eq!((shown.len(), numbers), (40, (1..=20).collect()));
+    // An agent is told the latest of them.
+    let context = fixture.context(&acme(), ask("conversation-1", "agent-1")).await.unwrap();
+    assert!(context.encoded_len() < service_kit::MOST_MESSAGE, "{}", context.encoded_len());
+    let last: Vec<&str> = context.messages.iter().map(|said| said.content.trim()).collect();
+    assert_eq!((last.len(), last.last()), (14, Some(&"20")));
 }
