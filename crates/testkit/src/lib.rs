@@ -8,10 +8,12 @@
 mod authority;
 mod cluster;
 mod eventually;
+pub mod http2;
 pub mod openai;
 pub mod otlp;
 mod proxy;
 mod redis;
+mod rest;
 mod sentinels;
 mod server;
 
@@ -20,4 +22,5 @@ pub use authority::{Authority, Issued};
 pub use cluster::{Cluster, Takeover};
 pub use eventually::eventually;
 pub use proxy::Proxy;
+pub use rest::rest;
 pub use sentinels::Sentinels;

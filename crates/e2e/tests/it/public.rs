@@ -107,3 +107,72 @@ async fn an_agent_that_is_public_no_more_ceases_to_answer() {
     let gone = || async { anybody(&owner, Method::GET, &path, None, None).await.0 == 404 };
     testkit::eventually(std::time::Duration::from_secs(10), gone).await;
 }
+
+#[tokio::test]
+async fn a_visitor_hears_that_no_more_is_taken_and_not_what_the_owner_may_or_has_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // An address may say more than a free tenant.
+    let settings = [WORDS, ("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", "500"), ("GATEWAY_TRUSTED_PROXIES", "127.0.0.0/8")];
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let owner = Client::of_demo(folder.path(), "free");
+    let agent = format!("/api/v1/agents/{}", owner.fact("agent_id"));
+    let published = owner.ask(Method::PATCH, &agent, Some(json!({ "is_public": true }))).await;
+    let slug = published.body["slug"].as_str().expect("a slug");
+    let path = format!("/{}/{slug}", owner.fact("tenant_id"));
+    let visit = |from: &'static str| {
+        let request = owner.http.post(owner.url(&path)).header("x-forwarded-for", from);
+        let request = request.json(&json!({ "message": QUESTION }));
+        async move { request.send().await.expect("the edge answers") }
+    };
+    let mut refused = None;
+    // Two minutes' worth: one may begin anew on the way.
+    for _ in 0..25 {
+        let answer = visit("192.0.2.1").await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status(), 200);
+    }
+    let refused = refused.expect("a free tenant's limit is met");
+    let wait = refused.headers()["retry-after"].to_str().expect("text").parse::<u64>().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+    let told: Vec<&str> = refused.headers().keys().map(reqwest::header::HeaderName::as_str).collect();
+    assert!(!told.iter().any(|name| name.contains("ratelimit")), "whose limits would they be? {told:?}");
+    let problem: Value = refused.json().await.expect("JSON");
+    assert_eq!(problem["reason"], "RATE_LIMIT_EXCEEDED", "{problem}");
+    assert!(problem.get("violated-policies").is_none() && problem.get("limit").is_none(), "{problem}");
+    // It is the owner's, so another address is told the same.
+    let elsewhere: Value = visit("198.51.100.7").await.json().await.expect("JSON");
+    assert_eq!((&elsewhere["reason"], &elsewhere["detail"]), (&problem["reason"], &problem["detail"]));
+}
+
+#[tokio::test]
+async fn addresses_behind_a_proxy_that_is_trusted_are_counted_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [WORDS, ("GATEWAY_PUBLIC_REQUESTS_PER_MINUTE", "2"), ("GATEWAY_TRUSTED_PROXIES", "127.0.0.0/8")];
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let owner = Client::of_demo(folder.path(), "enterprise");
+    publish(&owner, "open", true).await;
+    let path = format!("/{}/open-slug", owner.fact("tenant_id"));
+    let visit = |from: String| {
+        let request = owner.http.post(owner.url(&path)).header("x-forwarded-for", from);
+        let request = request.json(&json!({ "message": QUESTION }));
+        async move { request.send().await.expect("the edge answers").status().as_u16() }
+    };
+    let mut until_refused = 0;
+    while visit("192.0.2.1".to_owned()).await == 200 {
+        until_refused += 1;
+    }
+    // A minute may begin anew on the way.
+    assert!((2..=4).contains(&until_refused), "{until_refused}");
+    for number in 2..8 {
+        assert_eq!(visit(format!("192.0.2.{number}")).await, 200, "another address");
+    }
+    // What a visitor writes in front of what the proxy says is not believed.
+    let kept_out = async || {
+        while visit("192.0.2.1".to_owned()).await == 200 {}
+        visit("203.0.113.77, 192.0.2.1".to_owned()).await == 429
+    };
+    assert!(kept_out().await || kept_out().await);
+}

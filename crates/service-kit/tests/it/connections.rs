@@ -6,8 +6,9 @@ use futures::future::join_all;
 use proto::management::v1::GetTenantRequest;
 use service_kit::HostConfig;
 use service_kit::tls::{ClientCertificate, MeshTlsConfig, TlsFiles};
+use testkit::http2::{CONTINUATION, GET, HEADERS, abuse, frame, taken_back};
 use testkit::{Authority, eventually};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tower::{Service as _, ServiceExt as _};
 
@@ -30,10 +31,7 @@ async fn silent(mesh: &Mesh, count: usize, said: &[u8]) -> Vec<TcpStream> {
 }
 
 async fn all_closed(open: Vec<TcpStream>) {
-    let closing = open.into_iter().map(|mut stream| async move {
-        let mut rest = Vec::new();
-        let _reset = stream.read_to_end(&mut rest).await;
-    });
+    let closing = open.into_iter().map(|mut stream| async move { testkit::rest(&mut stream).await });
     tokio::time::timeout(Duration::from_secs(10), join_all(closing)).await.expect("closed in time");
 }
 
@@ -96,4 +94,36 @@ async fn a_message_that_is_compressed_is_refused_and_not_unpacked() {
         assert_eq!(status.code(), tonic::Code::Unimplemented, "{coding}: {status}");
     }
     assert!(asked(&mesh).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_everything_back_is_sent_away_and_its_neighbours_are_served() {
+    let mesh = Mesh::start().await;
+    let begun = Instant::now();
+    // 11: enhance your calm.
+    assert_eq!(abuse(mesh.grpc, &taken_back(2000)).await, Some(11));
+    assert!(begun.elapsed() < Duration::from_secs(2), "at once, not when it was idle: {:?}", begun.elapsed());
+    asked(&mesh).await.unwrap();
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_refused_and_those_without_end_cut_off() {
+    let mesh = Mesh::start().await;
+    let with = |bytes: usize| {
+        let long = "x".repeat(bytes);
+        let mut question = request(GetTenantRequest::default(), &[("x-api-key", "nbl_tenant_key")]);
+        question.metadata_mut().insert("x-long", long.parse().unwrap());
+        let mut client = mesh.outsider();
+        async move { client.get_tenant(question).await.map(drop) }
+    };
+    with(16 * 1024).await.unwrap();
+    let refused = with(40 * 1024).await.unwrap_err();
+    assert!(!refused.message().contains("xxx"), "{refused}");
+    let mut frames = frame(HEADERS, 0x1, 1, GET);
+    for _ in 0..5000 {
+        // An indexed field that costs nothing to send.
+        frames.extend(frame(CONTINUATION, 0, 1, &[0x90; 64]));
+    }
+    assert!(abuse(mesh.grpc, &frames).await.is_some());
+    asked(&mesh).await.unwrap();
 }

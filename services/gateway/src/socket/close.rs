@@ -85,3 +85,41 @@ impl Close {
         Message::Close(Some(CloseFrame { code: self.code(), reason }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reason that a client can be told.
+    const TOLD: [Close; 12] = [
+        Close::Draining,
+        Close::AuthTimeout,
+        Close::Expired,
+        Close::Slow,
+        Close::NoPong,
+        Close::TooMany,
+        Close::Unavailable,
+        Close::InvalidToken,
+        Close::Forbidden,
+        Close::ConnectionLimit,
+        Close::BadFrame,
+        Close::TooLarge,
+    ];
+
+    #[test]
+    fn the_documentation_says_every_code_and_no_other() {
+        let text = include_str!("../../../../docs/websocket.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| 4"));
+        let said: Vec<String> =
+            rows.map(|row| format!("4{}", row.split('|').next().unwrap_or_default().trim())).collect();
+        let told: Vec<String> = TOLD.iter().map(|close| format!("{} `{}`", close.code(), close.reason())).collect();
+        assert_eq!(said, told);
+    }
+
+    #[test]
+    fn a_client_knows_by_the_code_whether_to_come_back() {
+        let (back, away) = TOLD.split_at(7);
+        assert!(back.iter().all(|close| (4000..4500).contains(&close.code())));
+        assert!(away.iter().all(|close| (4500..5000).contains(&close.code())));
+    }
+}

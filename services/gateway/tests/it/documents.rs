@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::client::answer;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, quick};
 
 const MEGABYTE: usize = 1024 * 1024;
 
@@ -127,4 +127,33 @@ async fn a_document_that_broke_off_is_not_taken_for_whole() {
     drop(socket);
     eventually(Duration::from_secs(5), || async { mesh.ingestion.state().broken == 1 }).await;
     assert!(mesh.ingestion.state().whole.is_empty());
+}
+
+#[tokio::test]
+async fn a_document_that_comes_too_slowly_is_refused_and_not_taken_for_whole() {
+    let mesh = Mesh::with(gateway::Config { upload_timeout: Duration::from_millis(700), ..quick() }).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
+    let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|chunk| (Ok::<_, std::io::Error>(chunk), receiver))
+    });
+    let part = Part::stream(reqwest::Body::wrap_stream(stream.boxed())).file_name("guide.md");
+    let sending = tokio::spawn(answer(upload(&mesh, "pro-1").multipart(form("pro-1").part("file", part))));
+    // Never silent for long, and never done.
+    let dripping = tokio::spawn(async move {
+        while sender.send(vec![b'x'; 1000]).await.is_ok() {
+            tick().await;
+        }
+    });
+    let refused = tokio::time::timeout(Duration::from_secs(5), sending).await.expect("an answer in time").unwrap();
+    refused.problem(400, "INVALID_REQUEST", None);
+    dripping.abort();
+    eventually(Duration::from_secs(5), || async { mesh.ingestion.state().broken == 1 }).await;
+    assert!(mesh.ingestion.state().whole.is_empty());
+    // A quick one is taken as before.
+    assert_eq!(answer(upload(&mesh, "pro-1").multipart(form("pro-1").part("file", file(10)))).await.status, 202);
+}
+
+/// Between two drops of a body that drips.
+async fn tick() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }

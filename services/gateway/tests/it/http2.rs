@@ -4,58 +4,15 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Version};
 use reqwest::Method;
+use testkit::http2::{CONTINUATION, GET, HEADERS, PREFACE, abuse, frame, taken_back};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::client::answer;
 use crate::mesh::{Mesh, ms, quick};
-use crate::raw::rest_bytes;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM_AND_HEADERS: u8 = 0x5;
-const CANCEL: [u8; 4] = [0, 0, 0, 8];
-/// `GET / HTTP/2` of the host `x` over http, by the static table.
-const GET: &[u8] = &[0x82, 0x86, 0x84, 0x41, 0x01, b'x'];
 
 async fn mesh() -> Mesh {
     Mesh::with(gateway::Config { h2c: true, header_timeout: ms(1000), idle_timeout: ms(1500), ..quick() }).await
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-/// Returns the code of the first GOAWAY among frames.
-fn goaway(mut bytes: &[u8]) -> Option<u32> {
-    while bytes.len() >= 9 {
-        let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
-        let payload = bytes.get(9..9 + length)?;
-        if bytes[3] == GOAWAY {
-            return Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?));
-        }
-        bytes = &bytes[9 + length..];
-    }
-    None
-}
-
-/// Begins as a client does and sends frames; returns the code with which the server ends the connection.
-async fn abuse(mesh: &Mesh, frames: &[u8]) -> Option<u32> {
-    let mut stream = TcpStream::connect(mesh.http).await.unwrap();
-    let mut bytes = PREFACE.to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &[]));
-    bytes.extend_from_slice(frames);
-    // It may be closed while it still writes.
-    let _closed = stream.write_all(&bytes).await;
-    goaway(&rest_bytes(&mut stream).await)
 }
 
 #[tokio::test]
@@ -83,14 +40,9 @@ async fn without_being_asked_for_it_is_not_spoken() {
 #[tokio::test]
 async fn a_client_that_takes_everything_back_is_sent_away() {
     let mesh = mesh().await;
-    let mut frames = Vec::new();
-    for stream in (1..4001).step_by(2) {
-        frames.extend(frame(HEADERS, END_STREAM_AND_HEADERS, stream, GET));
-        frames.extend(frame(RST_STREAM, 0, stream, &CANCEL));
-    }
     let begun = Instant::now();
     // 11: enhance your calm.
-    assert_eq!(abuse(&mesh, &frames).await, Some(11));
+    assert_eq!(abuse(mesh.http, &taken_back(2000)).await, Some(11));
     assert!(begun.elapsed() < Duration::from_secs(1), "at once, not when it was idle: {:?}", begun.elapsed());
     assert_eq!(answer(mesh.request(Method::GET, "/health")).await.status, 200);
 }
@@ -104,10 +56,10 @@ async fn headers_without_end_are_cut_off() {
         frames.extend(frame(CONTINUATION, 0, 1, &[0x90; 64]));
     }
     let begun = Instant::now();
-    assert!(abuse(&mesh, &frames).await.is_some());
+    assert!(abuse(mesh.http, &frames).await.is_some());
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     // Begun and left so.
-    abuse(&mesh, &frame(HEADERS, 0x1, 1, GET)).await;
+    abuse(mesh.http, &frame(HEADERS, 0x1, 1, GET)).await;
     assert_eq!(answer(mesh.request(Method::GET, "/health")).await.status, 200);
 }
 
@@ -137,12 +89,12 @@ async fn headers_that_are_too_large_are_told_so() {
 async fn a_connection_that_does_nothing_is_closed_and_one_that_works_is_not() {
     let mesh = mesh().await;
     let begun = Instant::now();
-    abuse(&mesh, &[]).await;
+    abuse(mesh.http, &[]).await;
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     // Half of what it should begin with.
     let mut stream = TcpStream::connect(mesh.http).await.unwrap();
     stream.write_all(&PREFACE[..10]).await.unwrap();
-    assert!(rest_bytes(&mut stream).await.is_empty());
+    assert!(testkit::rest(&mut stream).await.is_empty());
     let stream = TcpStream::connect(mesh.http).await.unwrap();
     let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
     let ended = tokio::spawn(connection);

@@ -17,20 +17,7 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 
 /// Returns what comes until the server closes.
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {
-    String::from_utf8_lossy(&rest_bytes(stream).await).into_owned()
-}
-
-/// The same as bytes; a reset is an end as well.
-pub(crate) async fn rest_bytes(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let reading = tokio::time::timeout(PATIENCE, stream.read(&mut piece)).await;
-        match reading.unwrap_or_else(|_| panic!("not closed after {:?}", String::from_utf8_lossy(&all))) {
-            Ok(0) | Err(_) => return all,
-            Ok(read) => all.extend_from_slice(&piece[..read]),
-        }
-    }
+    String::from_utf8_lossy(&testkit::rest(stream).await).into_owned()
 }
 
 /// Reads one answer with a length, and leaves the connection open.

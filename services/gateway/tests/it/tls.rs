@@ -16,7 +16,6 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::mesh::{Mesh, ms, quick};
-use crate::raw::rest_bytes;
 
 fn config(issued: &Issued) -> Config {
     Config { tls: Some(TlsFiles { cert: issued.cert.clone(), key: issued.key.clone() }), ..quick() }
@@ -69,7 +68,7 @@ async fn a_client_that_never_finishes_its_handshake_is_closed() {
     let mesh = Mesh::with(config).await;
     let mut silent = TcpStream::connect(mesh.http).await.unwrap();
     let begun = Instant::now();
-    rest_bytes(&mut silent).await;
+    testkit::rest(&mut silent).await;
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
