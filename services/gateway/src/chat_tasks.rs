@@ -21,6 +21,7 @@ use crate::view::{TaskView, now};
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskBody {
     /// UUID of the task.
+    #[schema(format = "uuid")]
     task_id: String,
 }
 
@@ -29,9 +30,11 @@ pub(crate) struct TaskBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CancelBody {
     /// UUID of the task.
+    #[schema(format = "uuid")]
     task_id: String,
     /// For the record, at most 200 characters.
     #[serde(default)]
+    #[schema(max_length = 200)]
     reason: String,
 }
 

@@ -26,8 +26,10 @@ pub(crate) struct CollectionBody {
     /// Identifies it; made when absent.
     collection_id: String,
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100, required = true)]
     name: String,
     /// At most 500 characters.
+    #[schema(max_length = 500)]
     description: String,
 }
 

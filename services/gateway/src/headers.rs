@@ -32,7 +32,8 @@ const OPTIONAL: [&str; 6] =
 /// Headers that say what a request is about; with another one of them it is another request.
 pub(crate) const ABOUT: [&str; 6] =
     [name::USER, name::AGENT, name::SESSION, name::CONTEXT_TYPE, name::COLLECTION, name::CONVERSATION];
-const SOURCES: [&str; 3] = ["web", "mobile", "api"];
+/// Where a request may come from.
+pub(crate) const SOURCES: [&str; 3] = ["web", "mobile", "api"];
 const MAX_VERSION: usize = 64;
 
 /// What the headers of a chat message say.

@@ -1,5 +1,7 @@
 //! The REST contract as OpenAPI 3.1, made from the code, and pages to read it.
 
+mod grammar;
+
 use http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use utoipa::openapi::RefOr;
@@ -95,11 +97,14 @@ pub(crate) struct OpenAiErrorBody {
     code: String,
 }
 
-/// Says of every answer what it is, where its route has no more to say than its status.
+/// Says of every parameter what it looks like, and of every answer what it is, where its route has no more to say than its status.
 pub(crate) fn complete(contract: &mut utoipa::openapi::OpenApi) {
-    for item in contract.paths.paths.values_mut() {
+    let schemas = contract.components.iter_mut().flat_map(|components| components.schemas.values_mut());
+    schemas.for_each(grammar::without_empty_defaults);
+    for (path, item) in &mut contract.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.put, &mut item.delete];
         for operation in operations.into_iter().flatten() {
+            operation.parameters.iter_mut().flatten().for_each(|parameter| grammar::tell(path, parameter));
             for (status, response) in &mut operation.responses.responses {
                 if let RefOr::T(response) = response
                     && response.description.is_empty()

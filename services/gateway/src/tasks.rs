@@ -69,16 +69,20 @@ pub(crate) async fn list(
     Ok(Json(TasksView { tasks, next_page_token: filled(response.next_page_token) }))
 }
 
+/// What a list of tasks can be asked for.
+pub(crate) const STATUSES: [(&str, Status); 6] = [
+    ("pending", Status::Pending),
+    ("running", Status::Running),
+    ("completed", Status::Completed),
+    ("failed", Status::Failed),
+    ("timeout", Status::Timeout),
+    ("cancelled", Status::Cancelled),
+];
+
 fn status(word: &str) -> Result<Status, Failure> {
-    Ok(match word {
-        "pending" => Status::Pending,
-        "running" => Status::Running,
-        "completed" => Status::Completed,
-        "failed" => Status::Failed,
-        "timeout" => Status::Timeout,
-        "cancelled" => Status::Cancelled,
-        _ => return Err(wrong("status", "is one of pending, running, completed, failed, timeout, cancelled")),
-    })
+    let named = STATUSES.into_iter().find(|(name, _)| *name == word);
+    let wrong = || wrong("status", &format!("is one of {}", STATUSES.map(|(name, _)| name).join(", ")));
+    named.map(|(_, status)| status).ok_or_else(wrong)
 }
 
 /// Gives a task up; one that runs learns of it within about a second. The body may be absent.

@@ -57,6 +57,7 @@ pub(crate) struct PublicAgentView {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PublicBody {
     /// 1 to 4000 characters.
+    #[schema(min_length = 1, max_length = 4000)]
     message: String,
     /// `session` of an earlier answer, to go on with that conversation.
     #[serde(default)]
