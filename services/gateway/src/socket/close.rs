@@ -106,8 +106,29 @@ mod tests {
         Close::TooLarge,
     ];
 
+    /// Where a reason stands in the list; a new one does not compile until it has a place.
+    fn place(close: Close) -> Option<usize> {
+        match close {
+            Close::Gone => None,
+            Close::Draining
+            | Close::AuthTimeout
+            | Close::Expired
+            | Close::Slow
+            | Close::NoPong
+            | Close::TooMany
+            | Close::Unavailable
+            | Close::InvalidToken
+            | Close::Forbidden
+            | Close::ConnectionLimit
+            | Close::BadFrame
+            | Close::TooLarge => TOLD.iter().position(|told| *told == close),
+        }
+    }
+
     #[test]
     fn the_documentation_says_every_code_and_no_other() {
+        assert_eq!(place(Close::Gone), None, "nobody is there to be told");
+        assert!(TOLD.iter().enumerate().all(|(at, close)| place(*close) == Some(at)));
         let text = include_str!("../../../../docs/websocket.md");
         let rows = text.lines().filter_map(|line| line.strip_prefix("| 4"));
         let said: Vec<String> =

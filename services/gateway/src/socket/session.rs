@@ -36,7 +36,7 @@ use crate::edge::Edge;
 const ATTACH: Duration = Duration::from_secs(10);
 /// Time for what was asked for to be answered when the process ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// Frames that are written before it is looked whether something else has happened.
+/// Frames of the session that are written before it is looked whether the client has said something.
 const PUSHES: u32 = 32;
 
 /// Runs a socket until its end.
@@ -146,16 +146,17 @@ impl Session {
         let mut proving: Option<Proving> = None;
         let mut pushes = 0;
         loop {
-            // In this order: a frame is what wakes most, and nothing else has come then.
+            // In this order: what is seldom there, and costs next to nothing to ask for, cannot be kept waiting by what often is;
+            // then frames of the session, so many at a time; then the client, which may say only so much; then what others see.
             let event = tokio::select! {
                 biased;
-                push = self.following.next(), if pushes < PUSHES => Event::Push(push),
-                message = line.hear() => Event::Heard(message),
-                Some(seen) = self.subscriptions.next(), if !self.subscriptions.is_empty() => Event::Seen(seen),
                 Some(outcome) = self.errands.next(), if !self.errands.is_empty() => Event::Done(outcome),
                 Some(proved) = OptionFuture::from(proving.as_mut()) => Event::Proved(proved),
                 news = &mut news => Event::News(news),
                 () = ring(alarm.as_mut(), self.times.next()) => Event::Due,
+                push = self.following.next(), if pushes < PUSHES => Event::Push(push),
+                message = line.hear() => Event::Heard(message),
+                Some(seen) = self.subscriptions.next(), if !self.subscriptions.is_empty() => Event::Seen(seen),
                 () = std::future::ready(()), if pushes == PUSHES => {
                     pushes = 0;
                     continue;
@@ -178,12 +179,13 @@ impl Session {
                 }
                 Event::News(News::Changed(at, changes)) => {
                     self.times.doubt_at(at);
-                    news = news::next(edge.sockets.clone(), changes);
+                    let leaving = self.times.is_leaving();
+                    news = if leaving { news::last(changes) } else { news::next(edge.sockets.clone(), changes) };
                     Ok(())
                 }
-                Event::News(News::Ending(at)) => {
+                Event::News(News::Ending(at, changes)) => {
                     self.times.leave_at(at);
-                    news = news::none();
+                    news = news::last(changes);
                     Ok(())
                 }
                 Event::Due => match self.times.take(Instant::now()) {

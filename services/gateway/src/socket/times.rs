@@ -98,6 +98,11 @@ impl Times {
         self.farewell = Some(at);
     }
 
+    /// Tells whether that is known.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.farewell.is_some()
+    }
+
     /// Notes that the credential is to be proved at that moment, if not before.
     pub(super) fn doubt_at(&mut self, at: Instant) {
         self.doubt = Some(self.doubt.map_or(at, |doubt| doubt.min(at)));

@@ -10,6 +10,7 @@ use testkit::eventually;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Socket;
+use crate::fakes::of_agent;
 use crate::mesh::{Mesh, quick};
 use crate::socket::{delta, response};
 
@@ -37,6 +38,37 @@ async fn a_flood_of_frames_closes_its_own_socket_and_no_other() {
     other.expect("agent_response").await;
     let mut back = Socket::open(&mesh, "pro-1", "").await;
     back.expect("connection_ack").await;
+}
+
+#[tokio::test]
+async fn logs_that_never_stop_speaking_keep_nothing_else_waiting() {
+    let mesh = Mesh::start().await;
+    let mut socket = Socket::open(&mesh, "pro-1", "").await;
+    socket.expect("connection_ack").await;
+    socket.say(json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1"] } })).await;
+    socket.expect("subscribed").await;
+    let (orchestrator, task) = (mesh.orchestrator.clone(), TaskId::new().to_string());
+    let speaking = tokio::spawn(async move {
+        loop {
+            for index in 0..50 {
+                orchestrator.append("pro-1", "session-1", &task, delta(index, "x"));
+                orchestrator.append("pro-1", &of_agent("agent-pro-1"), &task, delta(index, "x"));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    for asked in 0..20 {
+        socket.say(json!({ "type": "ping" })).await;
+        let mut frames = 0;
+        while socket.hear().await.unwrap()["type"] != "pong" {
+            frames += 1;
+            assert!(frames < 20_000, "ping {asked} is not answered");
+        }
+    }
+    assert!(!speaking.is_finished());
+    mesh.stop.cancel();
+    assert_eq!(tokio::time::timeout(Duration::from_secs(3), socket.closed()).await, Ok(4001));
+    speaking.abort();
 }
 
 #[tokio::test]
