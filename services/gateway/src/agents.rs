@@ -27,10 +27,13 @@ pub(crate) struct AgentBody {
     /// Identifies it; made when absent. Only when it is made.
     agent_id: String,
     /// 1 to 100 characters.
+    #[schema(max_length = 100)]
     name: String,
     /// At most 500 characters.
+    #[schema(max_length = 500)]
     description: String,
     /// 5 to 50 characters out of a-z 0-9 -; made from the name when absent.
+    #[schema(pattern = "^([a-z0-9-]{5,50})?$")]
     slug: String,
     /// `conversational` (default) or `rag`, which needs collections.
     #[serde(rename = "type")]
@@ -38,14 +41,18 @@ pub(crate) struct AgentBody {
     /// Model it prefers.
     model: String,
     /// 0 to 1; 0.7 when absent.
+    #[schema(minimum = 0, maximum = 1)]
     temperature: Option<f64>,
     /// 1 to 8192; 2048 when absent.
+    #[schema(maximum = 8192)]
     max_tokens: u32,
     /// What it is told about itself, 1 to 8000 characters.
+    #[schema(max_length = 8000)]
     system_prompt: String,
     /// Collections it reads.
     collections: Vec<String>,
     /// 1 to 50; 10 when absent.
+    #[schema(maximum = 50)]
     max_history_messages: u32,
     /// Whether it answers.
     is_active: Option<bool>,

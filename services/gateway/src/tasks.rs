@@ -28,6 +28,7 @@ const MAX_REASON: usize = 200;
 #[expect(dead_code, reason = "the contract's picture of a body that is read field by field")]
 pub(crate) struct ReasonBody {
     /// For the record, at most 200 characters.
+    #[schema(max_length = 200)]
     reason: Option<String>,
 }
 

@@ -236,11 +236,20 @@ async fn asserting_another_tenant_is_refused_by_every_operation(stranger: &Stran
         let request = stranger.http.request(method.parse().expect("a method"), stranger.url(&path));
         let request = request.bearer_auth(stranger.fact("api_key")).json(&json!({ "message": "hello" }));
         let request = request.header("X-Agent-ID", &things.agent).header("X-Session-ID", things.session);
-        let request = request.header("X-Tenant-ID", &things.tenant).header("X-Tenant-Tier", "professional");
-        let response = request.send().await.expect("the edge answers");
-        let status = response.status();
-        let text = response.text().await.expect("a body");
-        assert!(status == 403 && text.contains("TENANT_MISMATCH"), "{method} {path}: {status} {text}");
+        let asserting = |tenant: &str, tier: &str| {
+            let request = request.try_clone().expect("a body that is there");
+            request.header("X-Tenant-ID", tenant).header("X-Tenant-Tier", tier)
+        };
+        let own = stranger.fact("tenant_id");
+        for (request, reason) in [
+            (asserting(&things.tenant, "professional"), "TENANT_MISMATCH"),
+            (asserting(own, "enterprise"), "TIER_MISMATCH"),
+        ] {
+            let response = request.send().await.expect("the edge answers");
+            let status = response.status();
+            let text = response.text().await.expect("a body");
+            assert!(status == 403 && text.contains(reason), "{method} {path}: {status} {text}");
+        }
     }
 }
 

@@ -142,9 +142,15 @@ async fn a_visitor_hears_that_no_more_is_taken_and_not_what_the_owner_may_or_has
     let problem: Value = refused.json().await.expect("JSON");
     assert_eq!(problem["reason"], "RATE_LIMIT_EXCEEDED", "{problem}");
     assert!(problem.get("violated-policies").is_none() && problem.get("limit").is_none(), "{problem}");
-    // It is the owner's, so another address is told the same.
-    let elsewhere: Value = visit("198.51.100.7").await.json().await.expect("JSON");
-    assert_eq!((&elsewhere["reason"], &elsewhere["detail"]), (&problem["reason"], &problem["detail"]));
+    // It is the owner's, so another address is told the same, soon again if the minute has ended meanwhile.
+    for _ in 0..25 {
+        let elsewhere: Value = visit("198.51.100.7").await.json().await.expect("JSON");
+        if elsewhere["reason"] == problem["reason"] {
+            assert_eq!(elsewhere["detail"], problem["detail"]);
+            return;
+        }
+    }
+    panic!("another address is not refused");
 }
 
 #[tokio::test]
@@ -160,18 +166,21 @@ async fn addresses_behind_a_proxy_that_is_trusted_are_counted_apart() {
         let request = request.json(&json!({ "message": QUESTION }));
         async move { request.send().await.expect("the edge answers").status().as_u16() }
     };
-    let mut until_refused = 0;
-    while visit("192.0.2.1".to_owned()).await == 200 {
-        until_refused += 1;
-    }
-    // A minute may begin anew on the way.
-    assert!((2..=4).contains(&until_refused), "{until_refused}");
+    let used_up = async || {
+        let mut visits = 0;
+        while visit("192.0.2.1".to_owned()).await == 200 {
+            visits += 1;
+            assert!(visits <= 4, "two a minute, and a minute may begin anew on the way");
+        }
+        visits
+    };
+    assert!(used_up().await >= 2);
     for number in 2..8 {
         assert_eq!(visit(format!("192.0.2.{number}")).await, 200, "another address");
     }
     // What a visitor writes in front of what the proxy says is not believed.
     let kept_out = async || {
-        while visit("192.0.2.1".to_owned()).await == 200 {}
+        used_up().await;
         visit("203.0.113.77, 192.0.2.1".to_owned()).await == 429
     };
     assert!(kept_out().await || kept_out().await);
