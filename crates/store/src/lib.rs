@@ -20,7 +20,7 @@ mod scope;
 
 pub use database::{Database, Durability};
 pub use error::Error;
-pub use page::{Page, PageBounds};
+pub use page::{Page, PageBounds, fitting};
 pub use scope::Scoped;
 
 /// The database behind the store.

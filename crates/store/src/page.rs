@@ -10,6 +10,19 @@ const SEPARATOR: char = '\u{1f}';
 /// No token of ours is longer.
 const MAX_TOKEN: usize = 512;
 
+/// Most bytes of what the rows of one answer hold: gRPC carries 4 MiB.
+const ANSWER: usize = 2 * 1024 * 1024;
+
+/// Returns how many rows, from the first, go into one answer; the first always does. `sizes` are their bytes.
+pub fn fitting(sizes: impl IntoIterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fit = |size: &usize| {
+        bytes += size;
+        bytes <= ANSWER
+    };
+    sizes.into_iter().take_while(fit).count().max(1)
+}
+
 /// How long the pages of a list may be.
 #[derive(Clone, Copy, Debug)]
 pub struct PageBounds {

@@ -12,9 +12,6 @@ use crate::{Conversations, Error, loose, table};
 
 const BOUNDS: PageBounds = PageBounds { default: 50, max: 200 };
 
-/// Most bytes of what was said in one answer: gRPC carries 4 MiB, and a few messages may be as long as that together.
-const MOST_BYTES: usize = 2 * 1024 * 1024;
-
 impl Conversations {
     /// Returns the last messages of a conversation, oldest first, as many as are asked for and the tier allows (all that it
     /// allows when `limit` is 0), without those of the task that asks; what that task saved stands in `saved_turn`. Of long
@@ -42,7 +39,7 @@ impl Conversations {
             None => None,
         };
         let mut rows = table::last(&scope, &mut connection, &conversation, &agent, limit, task).await?;
-        rows.truncate(fitting(&rows));
+        rows.truncate(store::fitting(rows.iter().map(table::MessageRow::bytes)));
         let messages = rows.into_iter().rev().map(Into::into).collect();
         Ok(wire::GetContextResponse { conversation_id: conversation.to_string(), messages, saved_turn })
     }
@@ -94,21 +91,11 @@ impl Conversations {
         let page = Page::read("messages", table::KEY_PARTS, BOUNDS, request.page_size, &request.page_token)?;
         let scope = self.database.tenant(tenant);
         let rows = table::page(&scope, &conversation, agent.as_ref(), &page).await?;
-        let most = fitting(&rows);
+        let most = store::fitting(rows.iter().map(table::MessageRow::bytes));
         let (rows, next_page_token) = page.finish_at(most, rows, table::MessageRow::key);
         let messages = rows.into_iter().map(Into::into).collect();
         Ok(wire::ListMessagesResponse { conversation_id: conversation.to_string(), messages, next_page_token })
     }
-}
-
-/// Returns how many messages, from the first, go into one answer; the first always does.
-fn fitting(rows: &[table::MessageRow]) -> usize {
-    let mut bytes = 0;
-    let fit = |row: &&table::MessageRow| {
-        bytes += row.bytes();
-        bytes <= MOST_BYTES
-    };
-    rows.iter().take_while(fit).count().max(1)
 }
 
 fn is_loose(conversation: &str, session: &str) -> bool {

@@ -74,7 +74,8 @@ impl Management {
         let page = Page::read("agents", 1, BOUNDS, request.page_size, &request.page_token)?;
         let scope = self.database.tenant(tenant);
         let rows = table::list(&scope, &page).await?;
-        let (agents, next_page_token) = page.finish(rows, |agent| vec![agent.agent_id.clone()]);
+        let most = store::fitting(rows.iter().map(prost::Message::encoded_len));
+        let (agents, next_page_token) = page.finish_at(most, rows, |agent| vec![agent.agent_id.clone()]);
         Ok(wire::ListAgentsResponse { agents, next_page_token })
     }
 

@@ -30,6 +30,15 @@ fn pages_follow_each_other_until_the_list_ends() {
 }
 
 #[test]
+fn as_many_rows_go_into_an_answer_as_have_room_and_one_at_least() {
+    const MEGABYTE: usize = 1024 * 1024;
+    assert_eq!(store::fitting([]), 1);
+    assert_eq!(store::fitting([5 * MEGABYTE, 1]), 1);
+    assert_eq!(store::fitting([MEGABYTE, MEGABYTE, 1]), 2);
+    assert_eq!(store::fitting([1; 50]), 50);
+}
+
+#[test]
 fn a_large_wish_is_cut_down_and_a_negative_one_refused() {
     assert_eq!(read("numbers", 1_000, "").unwrap().limit(), 4);
     let failure = read("numbers", -1, "").unwrap_err().failure();
