@@ -91,10 +91,10 @@ enum Command {
 }
 
 impl Command {
-    /// Tells whether the process waits for requests, and multiplies no matrices, which are read faster in huge pages.
+    /// Tells whether the process waits for requests, and goes through no vectors, which are read faster in huge pages.
     fn serves_requests(&self) -> bool {
         match self {
-            Self::Serve(serve) => !serve.runs(roles::Role::Embedding),
+            Self::Serve(serve) => ![roles::Role::Embedding, roles::Role::Query].iter().any(|role| serve.runs(*role)),
             Self::BenchPart { .. } => true,
             _ => false,
         }
