@@ -5,18 +5,17 @@ use proto::management::v1 as wire;
 
 use crate::agent_table as table;
 use crate::tenants::Tenant;
-use crate::{Error, Management};
+use crate::{Error, Management, slug};
 
 /// What an agent's slug may stand behind in an address.
 const AGENT_PREFIXES: [&str; 2] = ["agente-", "agent-"];
-/// What stands for something else than an agent, none of which can be talked to in public.
-const OTHER_PREFIXES: [&str; 3] = ["workflow-", "kb-", "collection-"];
 
 impl Management {
     /// Finds the public agent that an address names, with its tenant. Whatever is not there, not active or not public looks
     /// the same from outside.
     pub async fn public_agent(&self, tenant_slug: &str, slug: &str) -> Result<(wire::Tenant, wire::Agent), Error> {
-        if slug.is_empty() || OTHER_PREFIXES.iter().any(|prefix| slug.starts_with(prefix)) {
+        // Nothing but agents can be talked to in public.
+        if slug.is_empty() || slug::is_reserved(slug) {
             return Err(Error::ContextNotResolved);
         }
         let tenant = self.tenant_of_slug(tenant_slug).await?.filter(|tenant| tenant.is_active);

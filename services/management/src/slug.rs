@@ -9,8 +9,22 @@ const MAX: usize = 50;
 /// What is put before a name that is too short.
 const PREFIX: &str = "agent";
 
-/// Reads a slug that the caller chose: 5 to 50 characters out of `a-z 0-9 -`.
+/// What stands in an address for something else than an agent.
+pub(crate) const RESERVED: [&str; 3] = ["workflow-", "kb-", "collection-"];
+
+/// Tells whether something else than an agent is meant in an address.
+pub(crate) fn is_reserved(text: &str) -> bool {
+    RESERVED.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Reads a slug that the caller chose: 5 to 50 characters out of `a-z 0-9 -`, which no address reads as something else.
 pub(crate) fn read(field: &'static str, text: &str) -> Result<String, Error> {
+    if is_reserved(text) {
+        return Err(Error::field(
+            field,
+            format!("must not begin with {}: no address would lead there", RESERVED.join(", ")),
+        ));
+    }
     let grammar = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if grammar && (MIN..=MAX).contains(&text.len()) {
         return Ok(text.to_owned());
@@ -30,11 +44,12 @@ pub(crate) fn from_name(name: &str) -> String {
     }
     slug.truncate(MAX);
     let slug = slug.trim_end_matches('-');
-    match slug.len() {
-        0 => PREFIX.to_owned(),
-        short if short < MIN => format!("{PREFIX}-{slug}"),
-        _ => slug.to_owned(),
+    if slug.is_empty() {
+        return PREFIX.to_owned();
     }
+    let mut slug = if slug.len() < MIN || is_reserved(slug) { format!("{PREFIX}-{slug}") } else { slug.to_owned() };
+    slug.truncate(MAX);
+    slug.trim_end_matches('-').to_owned()
 }
 
 /// Returns the slug itself, or the first of `slug-2`, `slug-3`, … that is not taken.
@@ -88,6 +103,8 @@ mod tests {
             ("你好", "agent"),
             ("--- a --- b --- c", "a-b-c"),
             ("straße 12", "strasse-12"),
+            ("Workflow Helper", "agent-workflow-helper"),
+            ("KB Search", "agent-kb-search"),
         ] {
             assert_eq!(from_name(name), slug);
         }
@@ -95,7 +112,9 @@ mod tests {
 
     #[test]
     fn every_name_gives_a_slug_within_the_grammar() {
-        for name in ["x", "-", "ñ", &"é".repeat(100), &"ab ".repeat(33), "A/B\\C", "ß".repeat(60).as_str()] {
+        let reserved = format!("collection {}", "x".repeat(60));
+        for name in [&reserved, "x", "-", "ñ", &"é".repeat(100), &"ab ".repeat(33), "A/B\\C", "ß".repeat(60).as_str()]
+        {
             let slug = from_name(name);
             assert!(read("slug", &slug).is_ok(), "{slug}");
         }
@@ -116,7 +135,8 @@ mod tests {
     #[test]
     fn slugs_outside_the_grammar_are_refused() {
         let long = "a".repeat(51);
-        for slug in ["", "abcd", "Abcde", "ab cde", "ábcde", long.as_str()] {
+        for slug in ["workflow-1", "kb-search", "collection-a", "", "abcd", "Abcde", "ab cde", "ábcde", long.as_str()]
+        {
             assert!(read("slug", slug).is_err(), "{slug}");
         }
     }
