@@ -28,7 +28,7 @@ use crate::credential::Credential;
 use crate::edge::Edge;
 use crate::headers::{self, Asserted};
 use crate::identity::Known;
-use crate::made::MadeId;
+use crate::made::{MadeBefore, MadeId};
 use crate::problem::{PROBLEM_JSON, Refusal, Refused, refuse};
 
 /// The header that carries the key.
@@ -102,6 +102,7 @@ async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Resul
             return match body {
                 Taken::Whole(bytes) if answer == IN_PIECES => {
                     parts.extensions.insert(MadeId(id));
+                    parts.extensions.insert(MadeBefore);
                     let Ok(response) = handler.oneshot(Request::from_parts(parts, Body::from(bytes))).await;
                     Ok(replayed(response))
                 }
@@ -285,7 +286,7 @@ fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
     Err(Failure::new(&reason::INVALID_HEADER, text).field(KEY))
 }
 
-/// Remembers an answer that stands; lets go of what may pass.
+/// Remembers an answer that stands; lets go of a refusal.
 async fn remember(lease: Lease, response: Response, print: Option<[u8; 32]>) -> Response {
     let is_small = response.body().size_hint().upper().is_none_or(|size| size <= ANSWER as u64);
     let comes_in_pieces = is_stream(&response);
@@ -323,18 +324,10 @@ async fn kept(response: Response) -> (Response, Vec<u8>) {
     (Response::from_parts(parts, Body::from(bytes)), answer)
 }
 
+/// Tells whether something was made, so that the answer is the one for good. What was refused made nothing: the same body may come again
+/// with its key, with headers that are mended, or when what stood against it has passed.
 fn stands(response: &Response) -> bool {
-    let passing = [
-        StatusCode::UNAUTHORIZED,
-        StatusCode::FORBIDDEN,
-        StatusCode::NOT_FOUND,
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::CONFLICT,
-        StatusCode::TOO_MANY_REQUESTS,
-    ];
-    // The first request with the key may come again, and is the one to be remembered.
-    let passes = response.status().is_server_error() || passing.contains(&response.status()) || is_other(response);
-    !passes
+    response.status().is_success()
 }
 
 /// Tells whether a service found that the key made something else, which is not remembered here any more.

@@ -11,6 +11,10 @@ use crate::agents::named;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MadeId(pub(crate) Uuid);
 
+/// Marks a request that was let in before under its id: what it made is shown again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeBefore;
+
 impl MadeId {
     /// Takes the place of an id that the caller left out. Tells whether it did.
     pub(crate) fn fill(made: Option<Extension<Self>>, id: &mut String) -> bool {

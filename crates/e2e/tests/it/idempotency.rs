@@ -34,6 +34,8 @@ async fn what_is_sent_again_with_its_key_is_done_once() {
     a_document_is_taken_once_and_told_from_another_one(&client).await;
     keys_belong_to_their_tenants(&client, &Client::of_demo(folder.path(), "professional")).await;
     what_may_pass_is_not_remembered(&client).await;
+    a_message_whose_headers_were_mended_is_taken(&client).await;
+    what_was_let_in_is_shown_again_over_the_limit(&Client::of_demo(folder.path(), "free")).await;
 }
 
 async fn a_message_becomes_one_task(client: &Client) {
@@ -98,6 +100,21 @@ async fn a_completion_becomes_one_task_whole_and_in_pieces(client: &Client) {
     let again = answer(completion(client, "completion-3", "", false)).await;
     assert_eq!((wrong.status, again.status, &again.body), (422, 422, &wrong.body), "in OpenAI's shape both times");
     assert_eq!(tasks(client).await, before + 2);
+}
+
+async fn what_was_let_in_is_shown_again_over_the_limit(client: &Client) {
+    let (_, ids, text) = pieces(completion(client, "limited-1", QUESTION, true)).await;
+    let mut refused = 0;
+    // Two minutes' worth: one may begin anew on the way.
+    for number in 0..25 {
+        let status = answer(completion(client, &format!("limited-other-{number}"), QUESTION, false)).await.status;
+        refused += usize::from(status == 429);
+        if refused == 2 {
+            break;
+        }
+    }
+    assert_eq!(refused, 2, "the minute is used up");
+    assert_eq!(pieces(completion(client, "limited-1", QUESTION, true)).await, (true, ids, text));
 }
 
 #[tokio::test]
@@ -168,6 +185,15 @@ async fn keys_belong_to_their_tenants(one: &Client, other: &Client) {
     assert_ne!(first.body["task_id"], second.body["task_id"]);
     let nobody = one.http.post(one.url("/api/chat/send")).header("Idempotency-Key", "shared-1").json(&json!({}));
     assert_eq!(answer(nobody).await.status, 401);
+}
+
+async fn a_message_whose_headers_were_mended_is_taken(client: &Client) {
+    let send = async |changed: reqwest::RequestBuilder| answer(changed.header("Idempotency-Key", "mended-1")).await;
+    let untold = send(client.message_with("x-tenant-tier", None)).await;
+    assert_eq!((untold.status, untold.replayed), (422, false), "{}", untold.body);
+    let whole = send(client.message("session-1", "hello")).await;
+    let again = send(client.message("session-1", "hello")).await;
+    assert_eq!((whole.status, whole.replayed, again.status, again.replayed), (200, false, 200, true), "{}", whole.body);
 }
 
 async fn what_may_pass_is_not_remembered(client: &Client) {

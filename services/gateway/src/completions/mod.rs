@@ -19,17 +19,18 @@ use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::HeaderMap;
 use service_kit::NotAdmitted;
+use service_kit::identity::Standing;
 
 pub(crate) use request::CompletionBody;
 pub(crate) use shape::{reshape, speaks_to};
 
 use crate::edge::Edge;
 use crate::identity::Staying;
-use crate::made::MadeId;
+use crate::made::{MadeBefore, MadeId};
 use crate::openapi::OpenAiErrorView;
 use crate::problem::Refusal;
 use crate::watch::{GivenUp, Watch};
-use crate::{body, chat, limits};
+use crate::{body, chat, limits, tasks};
 use chunk::{Completion, Labels};
 use request::Question;
 
@@ -44,6 +45,7 @@ pub(crate) async fn create(
     State(edge): State<Edge>,
     Staying(standing): Staying,
     made: Option<Extension<MadeId>>,
+    before: Option<Extension<MadeBefore>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -54,6 +56,12 @@ pub(crate) async fn create(
     let task = made.as_ref().map_or_else(TaskId::new, |Extension(MadeId(id))| (*id).into());
     let watched = if made.is_some() { GivenUp::never } else { GivenUp::of };
     let given_up = watched(&edge, &caller, task);
+    // What was let in once is shown again, whatever the limits say by now.
+    if before.is_some() && tasks::find(&edge, &caller, task).await.is_ok() {
+        let watch = Watch::open(given_up).await?;
+        let labels = Labels::new(&task.to_string(), model);
+        return Ok(in_pieces(standing, watch, labels, with_usage).into_response());
+    }
     let (accepted, windows) = match chat::post(&edge, caller, to, text, task).await {
         Ok(accepted) => accepted,
         Err(refused) => {
@@ -67,12 +75,16 @@ pub(crate) async fn create(
     let labels = Labels::new(accepted.task_id(), model);
     let limits = limits::openai_headers(&windows);
     if stream {
-        let fallen = Box::pin(standing.revoked());
-        let chunks = chunk::stream(watch, labels, with_usage, fallen).map(Ok::<Event, std::convert::Infallible>);
-        return Ok((limits, Sse::new(chunks).keep_alive(KeepAlive::default())).into_response());
+        return Ok((limits, in_pieces(standing, watch, labels, with_usage)).into_response());
     }
     let answer = watch.answer().await?;
     Ok((limits, Json(Completion::whole(&labels, answer))).into_response())
+}
+
+fn in_pieces(standing: Standing, watch: Watch, labels: Labels, with_usage: bool) -> impl IntoResponse {
+    let fallen = Box::pin(async move { standing.revoked().await });
+    let chunks = chunk::stream(watch, labels, with_usage, fallen).map(Ok::<Event, std::convert::Infallible>);
+    Sse::new(chunks).keep_alive(KeepAlive::default())
 }
 
 /// A model that is not there is what clients call it.

@@ -76,6 +76,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn read(body: CompletionBody, headers: &HeaderMap) -> Result<Self, Failure> {
+        headers::unique(headers, [name::USER, name::CONVERSATION, name::COLLECTION].iter())?;
         if body.n.is_some_and(|number| number != 1) {
             return Err(invalid("n", "must be 1"));
         }
