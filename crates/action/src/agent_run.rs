@@ -62,9 +62,15 @@ pub fn accepted(run: Option<AgentRun>) -> Result<AgentRun, Invalid> {
 pub fn checked(mut run: AgentRun) -> Result<AgentRun, Invalid> {
     check_history(&run)?;
     let characters = run.message.chars().count();
-    if run.message.trim().is_empty() || characters > MESSAGE_CHARACTERS {
+    if characters > MESSAGE_CHARACTERS {
         let text = format!("a message has 1 to {MESSAGE_CHARACTERS} characters, this has {characters}");
         return Err(wrong("message", text));
+    }
+    if run.message.trim().is_empty() {
+        return Err(wrong(
+            "message",
+            format!("a message has 1 to {MESSAGE_CHARACTERS} characters that are not all blank"),
+        ));
     }
     if run.message_type.is_empty() {
         "text".clone_into(&mut run.message_type);

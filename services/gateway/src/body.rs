@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use fault::{Failure, reason};
 use futures::StreamExt as _;
 use http::{HeaderMap, header};
@@ -29,25 +29,30 @@ pub(crate) async fn json_object(
     bounds: Bounds,
 ) -> Result<Map<String, Value>, Failure> {
     check_type(headers)?;
-    let bytes = all(headers, body, bounds).await?;
-    match serde_json::from_slice(&bytes) {
+    object(headers, &all(headers, body, bounds).await?)
+}
+
+fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, Failure> {
+    check_type(headers)?;
+    match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(Failure::new(&reason::INVALID_JSON, "the body must be a JSON object, at line 1 column 1")),
         Err(error) => Err(Failure::new(&reason::INVALID_JSON, describe(&error))),
     }
 }
 
-/// Reads a body that is a JSON object if it is there at all; a request says so by its length, or by saying nothing about one.
+/// Reads a body that is a JSON object if it is there at all.
 pub(crate) async fn optional_object(
     headers: &HeaderMap,
     body: Body,
     bounds: Bounds,
 ) -> Result<Map<String, Value>, Failure> {
-    let empty = announced(headers).is_none_or(|length| length == 0);
-    if empty && !headers.contains_key(header::TRANSFER_ENCODING) {
+    // HTTP/2 need not announce a body, and may end one of nothing later than its head.
+    if body.is_end_stream() {
         return Ok(Map::new());
     }
-    json_object(headers, body, bounds).await
+    let bytes = all(headers, body, bounds).await?;
+    if bytes.is_empty() { Ok(Map::new()) } else { object(headers, &bytes) }
 }
 
 /// Reads what is left of a body and throws it away, within bounds: a connection that is closed while the other side still

@@ -44,19 +44,23 @@ impl Credential {
         }
     }
 
-    /// Like [`Credential::find`], and failing that reads `bearer.<key>` out of the subprotocols offered.
+    /// Like [`Credential::find`]; `bearer.<key>` may stand among the subprotocols offered as well.
     pub(crate) fn find_on_upgrade(headers: &HeaderMap) -> Result<Option<Self>, Failure> {
-        if let Some(credential) = Self::find(headers)? {
-            return Ok(Some(credential));
-        }
-        headers
+        let offered = headers
             .get_all(header::SEC_WEBSOCKET_PROTOCOL)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|offered| offered.split(','))
             .find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
             .map(Self::new)
-            .transpose()
+            .transpose()?;
+        match (Self::find(headers)?, offered) {
+            (Some(sent), Some(offered)) if sent != offered => {
+                let text = "a header and the subprotocol `bearer.` carry different keys";
+                Err(Failure::new(&reason::CREDENTIAL_INVALID, text).field("Sec-WebSocket-Protocol"))
+            }
+            (sent, offered) => Ok(sent.or(offered)),
+        }
     }
 }
 

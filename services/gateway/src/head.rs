@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use fault::{Failure, reason};
-use http::header;
+use http::{Version, header};
 
 /// Most bytes of the line and the header fields.
 pub(crate) const MOST_BYTES: usize = 16 * 1024;
@@ -11,7 +11,7 @@ const MOST_FIELDS: usize = 64;
 /// What a field costs beside its name and value.
 const PER_FIELD: usize = 4;
 
-/// Refuses requests with more than that, those whose body two readers may see differently, and those whose body would have to
+/// Refuses requests with more than that, those whose body or host two readers may see differently, and those whose body would have to
 /// be unpacked: nobody can tell beforehand how large it becomes.
 pub(crate) fn check(request: &Request) -> Result<(), Failure> {
     let headers = request.headers();
@@ -23,6 +23,10 @@ pub(crate) fn check(request: &Request) -> Result<(), Failure> {
     let line = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     if fields.sum::<usize>() + line > MOST_BYTES {
         return too_large(format!("a request has at most {MOST_BYTES} bytes before its body"));
+    }
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Err(Failure::new(&reason::INVALID_REQUEST, "a request has one Host").field("Host"));
     }
     if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         let text = "a body has a length or a transfer encoding, not both";

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
 use service_kit::identity::Standing;
 use service_kit::{Caller, Scope};
@@ -40,10 +41,24 @@ impl Known {
 
     /// Notes who sent the request that these parts belong to.
     pub(crate) fn note(parts: &http::Extensions, caller: &Caller) {
-        if let Some(Self(known)) = parts.get() {
-            // Noted once; a request has one sender.
-            let _before = known.set(caller.clone());
+        if let Some(known) = parts.get::<Self>() {
+            known.tell(caller);
         }
+    }
+
+    /// The same where it is at hand.
+    pub(crate) fn tell(&self, caller: &Caller) {
+        // Noted once; a request has one sender.
+        let _before = self.0.set(caller.clone());
+    }
+}
+
+/// Notes who sends a request that goes nowhere, if they prove it: their limits are shown on every answer.
+pub(crate) async fn recognise(edge: &Edge, headers: &HeaderMap, noted_in: &http::Extensions) {
+    if let Ok(Some(credential)) = Credential::find(headers)
+        && let Ok(caller) = edge.resolve(&credential).await
+    {
+        Known::note(noted_in, &caller);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The routes, and what every one of them has around it.
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::routing::get;
 use fault::{Failure, reason};
 use http::request::Parts;
@@ -12,6 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::around::Around;
 use crate::edge::Edge;
+use crate::identity::recognise;
 use crate::openapi::{self, Contract};
 use crate::problem::Refusal;
 use crate::{
@@ -29,7 +30,10 @@ pub(crate) fn router(edge: Edge) -> Router {
         .route("/errors", get(errors_page::list))
         .route("/errors/{slug}", get(errors_page::show))
         .merge(pages(contract))
-        .method_not_allowed_fallback(|| async { method_not_allowed() })
+        .method_not_allowed_fallback(async |State(edge): State<Edge>, request: Request| {
+            recognise(&edge, request.headers(), request.extensions()).await;
+            method_not_allowed()
+        })
         .fallback(public::or_not_found)
         .layer(around)
         .with_state(edge)
@@ -107,7 +111,7 @@ pub(crate) fn not_found() -> Refusal {
     Failure::new(&reason::NOT_FOUND, "there is nothing at this path").into()
 }
 
-fn method_not_allowed() -> Refusal {
+pub(crate) fn method_not_allowed() -> Refusal {
     Failure::new(&reason::METHOD_NOT_ALLOWED, "the path does not take this method").into()
 }
 

@@ -29,6 +29,7 @@ fn a_credential_is_found_wherever_it_may_stand() {
         Ok(Some("nbl_a_b")),
     );
     check(&[("sec-websocket-protocol", "nooble.v1")], Ok(None));
+    check(&[("sec-websocket-protocol", "bearer.nbl_a_b"), ("x-api-key", "nbl_a_b")], Ok(Some("nbl_a_b")));
 }
 
 #[test]
@@ -39,6 +40,8 @@ fn a_credential_that_is_ambiguous_or_malformed_is_refused() {
     check(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], Err("DUPLICATE_HEADER"));
     check(&[("x-api-key", "a"), ("x-api-key", "a")], Err("DUPLICATE_HEADER"));
     check(&[("x-api-key", "a"), ("authorization", "Bearer b")], Err("CREDENTIAL_INVALID"));
+    check(&[("sec-websocket-protocol", "bearer.a"), ("authorization", "Bearer b")], Err("CREDENTIAL_INVALID"));
+    check(&[("sec-websocket-protocol", "bearer.a"), ("x-api-key", "b")], Err("CREDENTIAL_INVALID"));
     check(&[("x-api-key", "clé")], Err("CREDENTIAL_INVALID"));
     check(&[("x-api-key", "")], Err("CREDENTIAL_REQUIRED"));
 }

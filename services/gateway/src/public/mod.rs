@@ -18,7 +18,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, Fault as _, Problem, reason};
 use futures::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use proto::execution::v1::AgentRun;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -33,9 +33,10 @@ use crate::chat::{self, ChatBody};
 use crate::client::ClientAddress;
 use crate::edge::Edge;
 use crate::headers::Destination;
+use crate::identity::recognise;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
-use crate::router::not_found;
+use crate::router::{method_not_allowed, not_found};
 use crate::view::kind_word;
 use crate::watch::{Answer, GivenUp, Seen, Watch};
 use place::Place;
@@ -91,9 +92,13 @@ impl PublicAnswerView {
     }
 }
 
+/// What a public address takes.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
+
 /// Answers whatever has no route: a public address, or nothing.
 pub(crate) async fn or_not_found(State(edge): State<Edge>, request: Request) -> Response {
     let Some(place) = Place::of(&request, edge.config.public_domain.as_deref()) else {
+        recognise(&edge, request.headers(), request.extensions()).await;
         return not_found().into_response();
     };
     let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
@@ -103,7 +108,10 @@ pub(crate) async fn or_not_found(State(edge): State<Edge>, request: Request) -> 
     let answered = match *request.method() {
         Method::GET | Method::HEAD => describe(&edge, &place).await.map(IntoResponse::into_response),
         Method::POST => ask(&edge, &place, request).await,
-        _ => Err(not_found()),
+        _ => edge.contexts.resolve_from_url(&place.tenant, &place.slug).await.map_or_else(
+            |failure| Err(failure.into()),
+            |_| Err(method_not_allowed().with_headers(HeaderMap::from_iter([(header::ALLOW, METHODS)]))),
+        ),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
 }

@@ -85,10 +85,12 @@ impl ClientFrame {
 /// Takes `data`, or what stands beside `type` where there is none.
 fn asked(mut frame: Value) -> Result<Asked, ProtocolError> {
     let data = frame.get_mut("data").map(Value::take).filter(|data| !data.is_null());
+    let beside = frame.get_mut("request_id").map(Value::take);
     let Value::Object(mut fields) = data.unwrap_or(frame) else {
         return Err(ProtocolError::new("INVALID_FIELD", "`data` must be an object"));
     };
-    let request_id = match fields.remove("request_id") {
+    let within = fields.remove("request_id").filter(|id| !id.is_null());
+    let request_id = match within.or(beside) {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if is_plain(&text) => Some(text),
         Some(_) => {

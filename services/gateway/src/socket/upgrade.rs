@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -18,6 +19,7 @@ use super::session;
 use super::wanted::{self, Wanted};
 use crate::credential::Credential;
 use crate::edge::Edge;
+use crate::identity::Known;
 use crate::params::Params;
 use crate::problem::Refusal;
 use crate::router::Segment;
@@ -35,11 +37,12 @@ pub(crate) async fn upgrade(
     Segment(session): Segment,
     params: Params,
     headers: HeaderMap,
+    known: Option<Extension<Known>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
     edge.config.allowed_origins.check(&headers)?;
-    let (wanted, proof) = arrive(&edge, &session, &params, &headers).await?;
+    let (wanted, proof) = arrive(&edge, &session, &params, &headers, known.as_deref()).await?;
     let tenant = match &proof {
         Some((_, caller)) => Some(wanted.check(&edge, caller).await?.0),
         None => None,
@@ -69,11 +72,15 @@ async fn arrive(
     session: &str,
     params: &Params,
     headers: &HeaderMap,
+    known: Option<&Known>,
 ) -> Result<(Wanted, Option<(Proof, Caller)>), Failure> {
     let credential = Credential::find_on_upgrade(headers)?;
     let proved = match credential {
         Some(credential) => {
             let caller = edge.resolve(&credential).await?;
+            if let Some(known) = known {
+                known.tell(&caller);
+            }
             Some((Proof::Credential(credential), caller))
         }
         None => None,

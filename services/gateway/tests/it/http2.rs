@@ -38,6 +38,22 @@ async fn without_being_asked_for_it_is_not_spoken() {
 }
 
 #[tokio::test]
+async fn a_body_that_need_not_be_there_is_read_without_a_length() {
+    let mesh = mesh().await;
+    for (body, status) in [(r#"{"session_id":"session-1"}"#, 201), (r#"{"session_id":5}"#, 422), ("{", 400), ("", 201)]
+    {
+        let stream = TcpStream::connect(mesh.http).await.unwrap();
+        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("http://x/api/v1/ws-tickets").header("x-api-key", "nbl_pro-1_key");
+        let request = request.header("content-type", "application/json").body(()).unwrap();
+        let (answer, mut sending) = sender.send_request(request, false).unwrap();
+        sending.send_data(bytes::Bytes::from(body), true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_takes_everything_back_is_sent_away() {
     let mesh = mesh().await;
     let begun = Instant::now();

@@ -230,6 +230,45 @@ async fn no_request_hides_in_another() {
 }
 
 #[tokio::test]
+async fn limits_are_shown_to_a_tenant_wherever_it_knocks() {
+    let mesh = Mesh::start().await;
+    let nowhere = mesh.get("/api/v1/nope", "pro-1").await;
+    nowhere.problem(404, "NOT_FOUND", None);
+    let wrong = answer(mesh.request(Method::PUT, "/api/v1/agents").header("x-api-key", "nbl_pro-1_key")).await;
+    wrong.problem(405, "METHOD_NOT_ALLOWED", None);
+    let no_socket = mesh.get("/ws/session-1?tenant_id=pro-1&tier=professional", "pro-1").await;
+    no_socket.problem(400, "INVALID_REQUEST", Some("Upgrade"));
+    for answer in [&nowhere, &wrong, &no_socket] {
+        assert!(answer.header("ratelimit").contains("\"day\""), "{}", answer.header("ratelimit"));
+    }
+    let upgrade = format!(
+        "GET /ws/session-1?tenant_id=pro-1&tier=professional HTTP/1.1\r\nhost: x\r\nx-api-key: nbl_pro-1_key\r\n\
+         connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {}\r\n\r\n",
+        "dGhlIHNhbXBsZSBub25jZQ=="
+    );
+    let mut stream = TcpStream::connect(mesh.http).await.unwrap();
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut said = vec![0; 4096];
+    let read = tokio::io::AsyncReadExt::read(&mut stream, &mut said).await.unwrap();
+    let said = String::from_utf8_lossy(&said[..read]).to_lowercase();
+    assert!(said.starts_with("http/1.1 101") && said.contains("\r\nratelimit: "), "{said}");
+    // Nobody is told anything without proof.
+    assert!(answer(mesh.request(Method::GET, "/api/v1/nope")).await.header("ratelimit").is_empty());
+}
+
+#[tokio::test]
+async fn a_request_has_one_host() {
+    let mesh = Mesh::with(gateway::Config { idle_timeout: ms(500), ..quick() }).await;
+    for (hosts, status) in
+        [("host: x\r\n", 200), ("", 400), ("host: x\r\nhost: y\r\n", 400), ("host: x\r\nHost: x\r\n", 400)]
+    {
+        let request = format!("GET /health HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let said = exchange(mesh.http, request.as_bytes()).await;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{hosts:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn garbage_behind_a_request_ends_its_connection_alone() {
     let mesh = Mesh::start().await;
     let mut other = TcpStream::connect(mesh.http).await.unwrap();
