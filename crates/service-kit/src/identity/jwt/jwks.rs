@@ -107,11 +107,12 @@ impl Jwks {
         if let Some((key, _)) = self.find(kid) {
             return Ok(key);
         }
-        let (fetched, usable) = {
+        let (fetched, usable, in_vain) = {
             let state = self.state();
-            (state.fetched, state.usable(&self.config))
+            (state.fetched, state.usable(&self.config), state.fetched < state.tried)
         };
-        if !usable {
+        // Asked in vain, nobody knows whether the issuer has it by now.
+        if !usable || in_vain {
             return Err(Error::Away);
         }
         // Within the cooldown nobody was asked: the issuer may have it by now.

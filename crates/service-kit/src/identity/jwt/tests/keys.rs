@@ -259,6 +259,23 @@ async fn keys_outlive_their_issuer_for_a_while_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_new_key_of_an_issuer_that_is_away_is_not_known_rather_than_wrong() {
+    let (old, new, issuer) = (Keys::new(), Keys::new(), Issuer::default());
+    let jwks = JwksConfig { cooldown: ms(50), ..JwksConfig::default() };
+    let checker = tokens(&config(&issuer.serve(old.set()).await, jwks));
+    assert!(check(&checker, &old.token("ed", "EdDSA", "EdDSA")).await.is_ok());
+    let mut set = new.set();
+    set["keys"][2]["kid"] = json!("ed-2");
+    *issuer.set.lock().unwrap() = set;
+    issuer.away.store(true, Ordering::SeqCst);
+    let fresh = new.token("ed-2", "EdDSA", "EdDSA");
+    eventually(Duration::from_secs(5), || async { check(&checker, &fresh).await == Err(Error::Away) }).await;
+    assert!(check(&checker, &old.token("ed", "EdDSA", "EdDSA")).await.is_ok(), "what is known is used on");
+    issuer.away.store(false, Ordering::SeqCst);
+    eventually(Duration::from_secs(5), || async { check(&checker, &fresh).await.is_ok() }).await;
+}
+
+#[tokio::test]
 async fn keys_that_cannot_be_fetched_let_nobody_in() {
     let (keys, issuer) = (Keys::new(), Issuer::default());
     let url = issuer.serve(keys.set()).await;
