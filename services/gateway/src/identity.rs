@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
+use fault::Failure;
 use http::HeaderMap;
 use http::request::Parts;
 use service_kit::identity::Standing;
@@ -10,7 +11,7 @@ use service_kit::{Caller, Scope};
 
 use crate::credential::Credential;
 use crate::edge::Edge;
-use crate::headers::Asserted;
+use crate::headers::{self, Asserted, name};
 use crate::problem::Refusal;
 
 /// A tenant whose calls are accepted, proved by its credential.
@@ -62,12 +63,19 @@ pub(crate) async fn recognise(edge: &Edge, headers: &HeaderMap, noted_in: &http:
     }
 }
 
+/// Checks that a request comes from whom its headers say.
+fn agree(headers: &HeaderMap, caller: &Caller) -> Result<(), Failure> {
+    Asserted::parse(headers)?.agree(caller)?;
+    headers::unique(headers, [name::USER].iter())?;
+    caller.assert_user(headers::id(headers, name::USER)?, name::USER).map(drop)
+}
+
 impl FromRequestParts<Edge> for Proved {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Edge) -> Result<Self, Refusal> {
         let Writer(caller) = Writer::from_request_parts(parts, edge).await?;
-        Asserted::parse(&parts.headers)?.agree(&caller)?;
+        agree(&parts.headers, &caller)?;
         Ok(Self(caller))
     }
 }
@@ -89,7 +97,7 @@ impl FromRequestParts<Edge> for Staying {
         let standing = Standing::prove(&edge.resolver, Credential::of(&parts.headers)?.expose()).await?;
         standing.caller().tenant()?;
         Known::note(&parts.extensions, standing.caller());
-        Asserted::parse(&parts.headers)?.agree(standing.caller())?;
+        agree(&parts.headers, standing.caller())?;
         Ok(Self(standing))
     }
 }
@@ -103,7 +111,7 @@ impl FromRequestParts<Edge> for Anyone {
             caller.tenant()?;
         }
         Known::note(&parts.extensions, &caller);
-        Asserted::parse(&parts.headers)?.agree(&caller)?;
+        agree(&parts.headers, &caller)?;
         Ok(Self(caller))
     }
 }

@@ -55,7 +55,6 @@ pub(crate) async fn issue(
     body: Body,
 ) -> Result<Response, Refusal> {
     edge.accept_work()?;
-    headers::unique(&headers, [name::USER].iter())?;
     let user = caller.assert_user(headers::id(&headers, name::USER)?, name::USER)?;
     let session = session(&edge, &headers, body).await?;
     let (tenant, _) = caller.tenant()?;

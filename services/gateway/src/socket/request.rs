@@ -67,7 +67,13 @@ impl ClientFrame {
             "pong" => Ok(Self::Pong),
             "auth" => Self::auth(&value),
             "resume" => Ok(Self::Resume(Position { epoch: text_of(&value, "epoch")?, seq: number(&value, "seq")? })),
-            "ack" => Ok(Self::Ack { epoch: field(&value, "epoch").and_then(text), seq: number(&value, "seq")? }),
+            "ack" => {
+                let epoch = field(&value, "epoch");
+                if epoch.is_some_and(|epoch| !epoch.is_string()) {
+                    return Err(ProtocolError::new("INVALID_FIELD", "`epoch` must be a text"));
+                }
+                Ok(Self::Ack { epoch: epoch.and_then(text), seq: number(&value, "seq")? })
+            }
             "send" => asked(value).map(Self::Send),
             "cancel" => asked(value).map(Self::Cancel),
             "subscribe" => asked(value).map(Self::Subscribe),

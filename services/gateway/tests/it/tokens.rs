@@ -55,6 +55,14 @@ async fn a_message_is_sent_with_a_token_for_the_user_whom_it_names() {
     }
     let other = answer(chat(&mesh, &named).header("x-user-id", "user-8")).await;
     other.problem(403, "TENANT_MISMATCH", Some("X-User-ID"));
+    for path in ["/api/v1/tasks", "/api/v1/agents", "/metrics/overview", "/api/v1/rate-limit/status"] {
+        let asked = |user: &str| {
+            let request = mesh.request(Method::GET, path).header("authorization", format!("Bearer {named}"));
+            answer(request.header("x-user-id", user))
+        };
+        asked("user-8").await.problem(403, "TENANT_MISMATCH", Some("X-User-ID"));
+        assert_ne!(asked("user-7").await.status, 403, "{path}");
+    }
     let nobodys = token(&grant("pro-1"));
     assert_eq!(answer(chat(&mesh, &nobodys).header("x-user-id", "user-8")).await.status, 200);
     assert_eq!(mesh.orchestrator.sent()[2].0.user_id, "user-8");

@@ -40,6 +40,7 @@ fn what_is_not_understood_is_named() {
     refused(r#"{"type":"resume","seq":4}"#, "INVALID_FIELD");
     refused(r#"{"type":"resume","epoch":"e1","seq":-1}"#, "INVALID_FIELD");
     refused(r#"{"type":"ack","seq":"4"}"#, "INVALID_FIELD");
+    refused(r#"{"type":"ack","seq":4,"epoch":5}"#, "INVALID_FIELD");
     refused(r#"{"type":"auth"}"#, "INVALID_FIELD");
 }
 
@@ -49,6 +50,9 @@ fn what_is_asked_for_keeps_its_fields_and_its_name() {
     let Ok(ClientFrame::Send(asked)) = ClientFrame::parse(frame) else { panic!("not understood") };
     assert_eq!(asked.request_id.as_deref(), Some("r-1.a_B"));
     assert_eq!(asked.fields.into_iter().collect::<Vec<_>>(), [("message".to_owned(), "m".into())]);
+    let named = r#"{"type":"send","request_id":"r-2","data":{"message":"m"}}"#;
+    let Ok(ClientFrame::Send(named)) = ClientFrame::parse(named) else { panic!("not understood") };
+    assert_eq!(named.request_id.as_deref(), Some("r-2"), "it may stand beside the data");
     let Ok(ClientFrame::Send(beside)) = ClientFrame::parse(r#"{"type":"send","message":"m"}"#) else { panic!("not") };
     assert_eq!(beside.fields["message"], "m");
 }
