@@ -10,7 +10,7 @@ const MAX: usize = 50;
 const PREFIX: &str = "agent";
 
 /// What stands in an address for something else than an agent.
-pub(crate) const RESERVED: [&str; 3] = ["workflow-", "kb-", "collection-"];
+const RESERVED: [&str; 3] = ["workflow-", "kb-", "collection-"];
 
 /// Tells whether something else than an agent is meant in an address.
 pub(crate) fn is_reserved(text: &str) -> bool {

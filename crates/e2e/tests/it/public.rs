@@ -108,6 +108,12 @@ async fn an_agent_that_is_public_no_more_ceases_to_answer() {
     testkit::eventually(std::time::Duration::from_secs(10), gone).await;
 }
 
+/// Asks a public agent from an address, as a proxy tells it.
+async fn visit(owner: &Client, path: &str, from: &str) -> reqwest::Response {
+    let request = owner.http.post(owner.url(path)).header("x-forwarded-for", from);
+    request.json(&json!({ "message": QUESTION })).send().await.expect("the edge answers")
+}
+
 #[tokio::test]
 async fn a_visitor_hears_that_no_more_is_taken_and_not_what_the_owner_may_or_has_used() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -119,11 +125,7 @@ async fn a_visitor_hears_that_no_more_is_taken_and_not_what_the_owner_may_or_has
     let published = owner.ask(Method::PATCH, &agent, Some(json!({ "is_public": true }))).await;
     let slug = published.body["slug"].as_str().expect("a slug");
     let path = format!("/{}/{slug}", owner.fact("tenant_id"));
-    let visit = |from: &'static str| {
-        let request = owner.http.post(owner.url(&path)).header("x-forwarded-for", from);
-        let request = request.json(&json!({ "message": QUESTION }));
-        async move { request.send().await.expect("the edge answers") }
-    };
+    let visit = |from| visit(&owner, &path, from);
     let mut refused = None;
     // Two minutes' worth: one may begin anew on the way.
     for _ in 0..25 {
@@ -161,14 +163,10 @@ async fn addresses_behind_a_proxy_that_is_trusted_are_counted_apart() {
     let owner = Client::of_demo(folder.path(), "enterprise");
     publish(&owner, "open", true).await;
     let path = format!("/{}/open-slug", owner.fact("tenant_id"));
-    let visit = |from: String| {
-        let request = owner.http.post(owner.url(&path)).header("x-forwarded-for", from);
-        let request = request.json(&json!({ "message": QUESTION }));
-        async move { request.send().await.expect("the edge answers").status().as_u16() }
-    };
+    let visit = async |from: &str| visit(&owner, &path, from).await.status().as_u16();
     let used_up = async || {
         let mut visits = 0;
-        while visit("192.0.2.1".to_owned()).await == 200 {
+        while visit("192.0.2.1").await == 200 {
             visits += 1;
             assert!(visits <= 4, "two a minute, and a minute may begin anew on the way");
         }
@@ -176,12 +174,12 @@ async fn addresses_behind_a_proxy_that_is_trusted_are_counted_apart() {
     };
     assert!(used_up().await >= 2);
     for number in 2..8 {
-        assert_eq!(visit(format!("192.0.2.{number}")).await, 200, "another address");
+        assert_eq!(visit(&format!("192.0.2.{number}")).await, 200, "another address");
     }
     // What a visitor writes in front of what the proxy says is not believed.
     let kept_out = async || {
         used_up().await;
-        visit("203.0.113.77, 192.0.2.1".to_owned()).await == 429
+        visit("203.0.113.77, 192.0.2.1").await == 429
     };
     assert!(kept_out().await || kept_out().await);
 }
