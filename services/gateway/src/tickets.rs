@@ -1,7 +1,7 @@
 //! `POST /api/v1/ws-tickets`: a word that opens one socket, for clients that can put a credential nowhere but into an address.
 //! It may stand there because it is worth nothing a moment later.
 
-use action::{SessionId, TenantId};
+use action::{SessionId, TenantId, UserId};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -58,33 +58,55 @@ pub(crate) async fn issue(
     let user = caller.assert_user(headers::id(&headers, name::USER)?, name::USER)?;
     let session = session(&edge, &headers, body).await?;
     let (tenant, _) = caller.tenant()?;
-    let bearer = Caller { user, service: Some("gateway".to_owned()), ..caller };
-    let identity = edge.signer.sign(&bearer, Tickets::LIFETIME);
-    let ticket = edge.tickets.issue(&tenant, &Grant { session, identity }).await;
+    let credential = Credential::of(&headers)?.expose().to_owned();
+    let ticket = edge.tickets.issue(&tenant, &Grant { session, user, credential }).await;
     let ticket = ticket.map_err(|error| crate::problem::refuse(&error))?;
     let view = TicketView { ticket, expires_in: Tickets::LIFETIME.as_secs() };
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, no_store, Json(view)).into_response())
 }
 
-/// Takes a ticket that somebody shows for a session, and returns whose it is. Whatever is wrong with it looks the same.
-pub(crate) async fn redeem(
+/// Somebody who shows a ticket.
+pub(crate) struct Holder {
+    /// What the ticket stands for.
+    pub(crate) credential: Credential,
+    /// The person that the ticket is for.
+    pub(crate) user: Option<UserId>,
+    /// Whom both belong to.
+    pub(crate) caller: Caller,
+}
+
+/// Returns who shows a ticket for a session; the ticket is not taken yet. Whatever is wrong with it looks the same.
+pub(crate) async fn look(
     edge: &Edge,
     tenant: &TenantId,
     session: &SessionId,
     ticket: &Credential,
-) -> Result<Caller, Failure> {
-    let wrong = || {
-        let text = "the ticket is unknown, was used, has expired, or is for another session";
-        Failure::new(&reason::CREDENTIAL_INVALID, text).field("ticket")
-    };
-    let grant = edge.tickets.redeem(tenant, ticket.expose()).await.map_err(|error| error.failure())?;
+) -> Result<Holder, Failure> {
+    let grant = edge.tickets.find(tenant, ticket.expose()).await.map_err(|error| error.failure())?;
     let grant = grant.filter(|grant| grant.session.as_ref().is_none_or(|only| only == session)).ok_or_else(wrong)?;
-    let caller = edge.signer.verify(&grant.identity).map_err(|_| wrong())?;
+    let credential = Credential::new(&grant.credential)?;
+    let caller = match edge.resolve(&credential).await {
+        // What has become of the credential is for who has it.
+        Err(failure) if failure.reason().code == fault::Code::Unauthenticated => return Err(wrong()),
+        caller => caller?,
+    };
     if caller.tenant()?.0 != *tenant {
         return Err(wrong());
     }
-    Ok(Caller { service: None, ..caller })
+    let user = caller.assert_user(grant.user.clone(), "user_id")?;
+    Ok(Holder { credential, user: grant.user, caller: Caller { user, ..caller } })
+}
+
+/// Takes a ticket that is good: it opens this socket, and no other.
+pub(crate) async fn take(edge: &Edge, tenant: &TenantId, ticket: &Credential) -> Result<(), Failure> {
+    let taken = edge.tickets.take(tenant, ticket.expose()).await.map_err(|error| error.failure())?;
+    if taken { Ok(()) } else { Err(wrong()) }
+}
+
+fn wrong() -> Failure {
+    let text = "the ticket is unknown, was used, has expired, or is for another session";
+    Failure::new(&reason::CREDENTIAL_INVALID, text).field("ticket")
 }
 
 async fn session(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Option<SessionId>, Failure> {

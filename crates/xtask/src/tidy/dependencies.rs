@@ -53,7 +53,7 @@ const WARDENS: &[(&str, &[&str])] = &[
     ("axum", &["gateway", "service-kit", "testkit", "bench"]),
     ("candle-core", &["models"]),
     ("reqwest", &["models", "nooble", "bench", "e2e", "service-kit"]),
-    ("ring", &["service-kit"]),
+    ("ring", &["service-kit", "session"]),
 ];
 
 /// Names that cannot say no.

@@ -1,6 +1,6 @@
 //! What a client may ask for in a frame: the same as through the routes, by the same code.
 
-use action::{AgentId, CollectionId, ContextType, ConversationId, TaskId};
+use action::{AgentId, CollectionId, ContextType, ConversationId};
 use fault::{Failure, reason};
 use serde_json::{Map, Value};
 use telemetry::{Instrument as _, Origin, Span, SpanKind, Value as Field};
@@ -10,6 +10,7 @@ use super::proof::Principal;
 use super::request::Asked;
 use crate::chat::{self, ChatBody, ChatView};
 use crate::headers::{self, Destination};
+use crate::made::NewTask;
 use crate::tasks;
 
 /// Does what a `send` frame asks for. A trace begins here, as it does with a request of a route.
@@ -52,11 +53,11 @@ pub(super) async fn cancel(principal: Principal, asked: Asked) -> Envelope {
 /// Identity, fields, body, assertions, access, limit, call: the order of the route.
 async fn post(principal: &Principal, mut fields: Map<String, Value>) -> Result<ChatView, Failure> {
     principal.edge.accept_work()?;
-    let caller = principal.proof.caller(&principal.edge).await?;
+    let caller = principal.caller().await?;
     let to = destination(principal, &caller, &mut fields)?;
     let text = ChatBody::parse(fields)?;
     principal.wanted.check(&principal.edge, &caller).await?;
-    let (accepted, _) = chat::post(&principal.edge, caller, to, text, TaskId::new()).await?;
+    let (accepted, _) = chat::post(&principal.edge, caller, to, text, NewTask::unheard_of()).await?;
     Ok(accepted)
 }
 

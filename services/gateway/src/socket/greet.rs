@@ -33,7 +33,7 @@ pub(super) async fn greet(
     let Visitor { wanted, proof } = visitor;
     let proof = match proof {
         Some(proof) => proof,
-        None => Proof::Credential(await_auth(edge, line).await?),
+        None => Proof { credential: await_auth(edge, line).await?, user: None },
     };
     // In a box of its own: what it takes to prove somebody is not held as long as the socket is.
     let (tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
@@ -49,7 +49,7 @@ pub(super) async fn greet(
 
 async fn seated(edge: &Edge, wanted: &Wanted, proof: &Proof, place: &mut Place) -> Result<(TenantId, Tier), Failure> {
     let (caller, tenant, tier) = prove(edge, wanted, proof).await?;
-    edge.sockets.proved(place, &tenant)?;
+    edge.sockets.proved(place, &tenant).map_err(|full| full.of("sockets"))?;
     if !place.counts() {
         place.count(lease(edge, wanted, &caller).await?);
     }

@@ -222,7 +222,7 @@ impl Session {
     /// A key may be revoked while its socket is open.
     fn prove_again(&self) -> Proving {
         let principal = self.principal.clone();
-        Box::pin(async move { principal.prove().await.map(|caller| principal.proof.ends(&caller)) })
+        Box::pin(async move { principal.prove().await.map(|caller| caller.expires_at) })
     }
 
     async fn still_proved(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use service_kit::Change;
+use testkit::eventually;
 
 use crate::client::{Answer, Socket, answer};
 use crate::mesh::{Mesh, ms, quick};
@@ -26,6 +28,12 @@ async fn refused(mesh: &Mesh, path: &str, headers: &[(&'static str, &str)]) -> V
     let (status, problem) = Socket::upgrade(mesh, path, headers).await.err().expect("refused");
     assert_eq!((status, problem["reason"].as_str()), (401, Some("CREDENTIAL_INVALID")), "{problem}");
     problem
+}
+
+/// Revokes the key that tickets are got with, and tells everybody.
+async fn revoke(mesh: &Mesh) {
+    mesh.management.revoked.lock().unwrap().insert("nbl_pro-1_key".to_owned());
+    mesh.changes.announce(Change::Key).await;
 }
 
 #[tokio::test]
@@ -104,22 +112,57 @@ async fn a_socket_of_a_ticket_acts_for_the_tenant_and_user_that_it_was_issued_to
 }
 
 #[tokio::test]
-async fn a_ticket_is_believed_as_long_as_a_proof_and_a_credential_may_take_its_place() {
+async fn a_socket_of_a_ticket_lasts_as_long_as_the_credential_behind_it() {
     let config = gateway::Config { ping_interval: ms(100), ..quick() };
-    let mesh = Mesh::made(config, |kit| kit.proof = ms(700)).await;
-    let open = || async {
-        let path = format!("{HOME}&ticket={}", ticket(&mesh, "pro-1", json!({})).await);
-        let mut socket = Socket::upgrade(&mesh, &path, &[]).await.expect("accepted");
-        socket.expect("connection_ack").await;
-        socket
-    };
-    let (mut left, mut renewed) = (open().await, open().await);
-    renewed.say(json!({ "type": "auth", "token": "nbl_pro-1_key" })).await;
-    assert_eq!(left.expect("error").await["data"]["error_code"], "CREDENTIAL_INVALID");
-    assert_eq!(left.closed().await, 4401);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    renewed.say(json!({ "type": "ping" })).await;
-    renewed.expect("pong").await;
+    let mesh = Mesh::made(config, |kit| kit.proof = ms(300)).await;
+    let path = format!("{HOME}&ticket={}", ticket(&mesh, "pro-1", json!({})).await);
+    let mut socket = Socket::upgrade(&mesh, &path, &[]).await.expect("accepted");
+    socket.expect("connection_ack").await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    socket.say(json!({ "type": "ping" })).await;
+    socket.expect("pong").await;
+    revoke(&mesh).await;
+    assert_eq!(socket.expect("error").await["data"]["error_code"], "CREDENTIAL_INVALID");
+    assert_eq!(socket.closed().await, 4401);
+}
+
+#[tokio::test]
+async fn a_ticket_of_a_credential_that_was_revoked_opens_nothing() {
+    let mesh = Mesh::start().await;
+    let path = format!("{HOME}&ticket={}", ticket(&mesh, "pro-1", json!({})).await);
+    revoke(&mesh).await;
+    refused(&mesh, &path, &[]).await;
+}
+
+#[tokio::test]
+async fn what_opens_no_socket_takes_no_ticket() {
+    let mesh = Mesh::start().await;
+    let path = format!("{HOME}&ticket={}", ticket(&mesh, "pro-1", json!({})).await);
+    for _ in 0..2 {
+        let plain = answer(mesh.request(Method::GET, &path)).await;
+        plain.problem(400, "INVALID_REQUEST", Some("Upgrade"));
+    }
+    let refused = format!("{path}&agent_id=agent-other");
+    let (status, problem) = Socket::upgrade(&mesh, &refused, &[]).await.err().expect("refused");
+    assert_eq!((status, problem["reason"].as_str()), (403, Some("ACCESS_DENIED")));
+    let plain = answer(mesh.request(Method::GET, &refused)).await;
+    plain.problem(403, "ACCESS_DENIED", Some("agent_id"));
+    let mut socket = Socket::upgrade(&mesh, &path, &[]).await.expect("still good");
+    socket.expect("connection_ack").await;
+}
+
+#[tokio::test]
+async fn a_place_that_is_missing_takes_no_ticket_and_is_told_to_who_asks_without_an_upgrade() {
+    let config = gateway::Config { connections: [1; 4], ..quick() };
+    let mesh = Mesh::with(config).await;
+    let path = format!("{HOME}&ticket={}", ticket(&mesh, "pro-1", json!({})).await);
+    let mut first = Socket::upgrade(&mesh, HOME, &[("x-api-key", "nbl_pro-1_key")]).await.expect("accepted");
+    first.expect("connection_ack").await;
+    let (status, problem) = Socket::upgrade(&mesh, &path, &[]).await.err().expect("refused");
+    assert_eq!((status, problem["reason"].as_str()), (429, Some("CONNECTION_LIMIT")));
+    answer(mesh.request(Method::GET, &path)).await.problem(429, "CONNECTION_LIMIT", None);
+    drop(first);
+    eventually(Duration::from_secs(10), || async { Socket::upgrade(&mesh, &path, &[]).await.is_ok() }).await;
 }
 
 #[tokio::test]

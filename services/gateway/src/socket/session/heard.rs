@@ -142,7 +142,8 @@ impl Session {
 
     /// Takes another credential of the same tenant in place of the one the socket was opened with.
     async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
-        let proof = Proof::Credential(credential);
+        // Whom a ticket was for stays who it is.
+        let proof = Proof { credential, user: self.principal.proof.user.clone() };
         let principal = Principal { proof, ..self.principal.clone() };
         match Box::pin(principal.prove()).await {
             Ok(_) => {
