@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
-use action::{Action, Domain, QueueName, Status, TaskId, TenantId, Tier};
+use action::{Action, Domain, QueueName, TaskId, TenantId, Tier};
 use broker::Redis;
 use proto::queue::v1::{DeadLetter, DomainStats};
 use proto::task::v1::Task;
@@ -165,15 +165,16 @@ impl Queue {
         record::find(&self.inner, tenant, task).await
     }
 
-    /// Lists a tenant's tasks, newest first, without results and timelines, and tells where to go on (empty at the end).
+    /// Lists those of a tenant's tasks that are wanted, newest first, without results and timelines, and tells where to go on
+    /// (empty at the end).
     pub async fn tasks(
         &self,
         tenant: &TenantId,
-        status: Option<Status>,
+        wanted: impl Fn(&Task) -> bool,
         page_size: usize,
         page_token: &str,
     ) -> Result<(Vec<Task>, String), Error> {
-        record::list(&self.inner, tenant, status, page_size, page_token).await
+        record::list(&self.inner, tenant, wanted, page_size, page_token).await
     }
 
     /// Cancels a task and returns it as it is then: a waiting one has ended, a running one learns of it within about a

@@ -11,14 +11,17 @@ use proto::task::v1::Task;
 
 use crate::part::Part;
 use crate::queue::Inner;
+use crate::stored::written;
 use crate::{Error, keys, outcome, timeline};
 
 /// Fields of a record that a listing shows.
-const SHORT: [&str; 13] = [
+const SHORT: [&str; 15] = [
     "type",
     "tenant",
     "tier",
     "session",
+    "user",
+    "agent",
     "context",
     "queue",
     "status",
@@ -37,7 +40,9 @@ pub(crate) fn fresh(action: &Action, queue: &QueueName, at: u64) -> Task {
         action_type: action.action_type.clone(),
         tenant_id: action.tenant.to_string(),
         tier: action.tier.to_proto().into(),
-        session_id: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        session_id: written(action.session.as_ref()),
+        user_id: written(action.user.as_ref()),
+        agent_id: written(action.context.primary_agent.as_ref()),
         queue_name: queue.to_string(),
         status: Status::Pending.into(),
         created_at: Some(time::from_unix_ms(at / 1_000)),
@@ -81,25 +86,24 @@ fn homes(inner: &Inner, tenant: &TenantId) -> Vec<Arc<Part>> {
     Domain::ALL.into_iter().flat_map(|domain| inner.spreads.of(domain).homes(tenant.as_str())).collect()
 }
 
-/// Lists a tenant's tasks, newest first, without results and timelines.
+/// Lists those of a tenant's tasks that are wanted, newest first, without results and timelines.
 pub(crate) async fn list(
     inner: &Inner,
     tenant: &TenantId,
-    status: Option<Status>,
+    wanted: impl Fn(&Task) -> bool,
     page_size: usize,
     page_token: &str,
 ) -> Result<(Vec<Task>, String), Error> {
     let size = page_size.clamp(1, 100);
     let mut after = Cursor::read(page_token)?;
     let mut tasks = Vec::with_capacity(size);
-    // Filtering by status may skip many; a bounded number of pages is read for one answer.
+    // Many may not be wanted; a bounded number of pages is read for one answer.
     for _ in 0..10 {
         let page = page(inner, tenant, after.as_ref(), size).await?;
         let last = page.len() < size;
         for (cursor, task) in page {
             after = Some(cursor);
-            let wanted = |task: &Task| status.is_none_or(|status| task.status == i32::from(status));
-            tasks.extend(task.filter(wanted));
+            tasks.extend(task.filter(&wanted));
             if tasks.len() == size {
                 return Ok((tasks, after.map(|cursor| cursor.write()).unwrap_or_default()));
             }
@@ -190,6 +194,8 @@ fn read(id: &str, fields: &HashMap<String, Vec<u8>>) -> Task {
         tenant_id: text("tenant"),
         tier: text("tier").parse::<Tier>().map_or(0, |tier| tier.to_proto().into()),
         session_id: text("session"),
+        user_id: text("user"),
+        agent_id: text("agent"),
         queue_name: text("queue"),
         status: status.into(),
         stage: text("stage"),

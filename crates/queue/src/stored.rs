@@ -25,7 +25,9 @@ pub(crate) fn entry_of(action: &Action, options: &Options, config: &Config) -> R
     let lane = Lane::Tier(action.tier);
     let root = action.is_root().then(|| Root {
         kind: action.action_type.clone(),
-        session: action.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        session: written(action.session.as_ref()),
+        user: written(action.user.as_ref()),
+        agent: written(action.context.primary_agent.as_ref()),
     });
     let budget = options.budget.unwrap_or_else(|| config.budget(action.tier));
     let patience = options.time_to_live.unwrap_or(budget * config.patience);
@@ -60,6 +62,11 @@ pub(crate) fn entry_of(action: &Action, options: &Options, config: &Config) -> R
     };
     entry.check()?;
     Ok(entry)
+}
+
+/// Writes what may be absent.
+pub(crate) fn written(id: Option<&impl ToString>) -> String {
+    id.map(ToString::to_string).unwrap_or_default()
 }
 
 /// Makes the entry of a callback for the callbacks lane of its target. It waits for ever and has no budget: an outcome is

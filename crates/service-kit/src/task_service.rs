@@ -1,4 +1,6 @@
-//! The `TaskService`: answers for every task of the caller's tenant, in whatever domain it runs.
+//! The `TaskService`: answers for every task of the caller's tenant, in whatever domain it runs. A credential that is limited to
+//! some agents, or is one person's, does not get at what is another agent's or another person's: that looks like what does not
+//! exist.
 
 mod watch;
 
@@ -42,16 +44,19 @@ impl TaskFacade {
             .max_encoding_message_size(crate::service::MOST_MESSAGE)
     }
 
-    async fn find(&self, tenant: &TenantId, task: TaskId) -> Result<wire::Task, Status> {
-        Ok(self.queue.task(tenant, task).await?.ok_or_else(not_found)?)
+    async fn find(&self, caller: &Caller, task: &str) -> Result<(TenantId, TaskId, wire::Task), Status> {
+        let (tenant, _) = caller.tenant()?;
+        let id: TaskId = task.parse()?;
+        let found = self.queue.task(&tenant, id).await?.filter(|task| caller.may_see(task)).ok_or_else(not_found)?;
+        Ok((tenant, id, found))
     }
 
     /// Looks at the task, less and less often, until it has ended or the time is up.
-    async fn wait(&self, tenant: &TenantId, task: TaskId, patience: Duration) -> Result<wire::Task, Status> {
+    async fn wait(&self, caller: &Caller, task: &str, patience: Duration) -> Result<wire::Task, Status> {
         let end = Instant::now() + patience;
         let mut pause = LOOK;
         loop {
-            let found = self.find(tenant, task).await?;
+            let (_, _, found) = self.find(caller, task).await?;
             let left = end.saturating_duration_since(Instant::now());
             if has_ended(&found) || left.is_zero() {
                 return Ok(found);
@@ -68,8 +73,7 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::GetTaskRequest>,
     ) -> Result<Response<wire::GetTaskResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
-        let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
+        let (_, _, task) = self.find(Caller::of(&request)?, &request.get_ref().task_id).await?;
         Ok(Response::new(wire::GetTaskResponse { task: Some(task) }))
     }
 
@@ -77,13 +81,13 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::WaitTaskRequest>,
     ) -> Result<Response<wire::WaitTaskResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?.clone();
         let request = request.into_inner();
         let patience = request.timeout.as_ref().and_then(action::time::duration_from_proto).unwrap_or(WAIT);
         if patience > LONGEST_WAIT {
             return Err(Failure::new(&reason::INVALID_FIELD, "`timeout` is at most 5 minutes").field("timeout").into());
         }
-        let task = self.wait(&tenant, request.task_id.parse()?, patience).await?;
+        let task = self.wait(&caller, &request.task_id, patience).await?;
         Ok(Response::new(wire::WaitTaskResponse { task: Some(task) }))
     }
 
@@ -94,8 +98,7 @@ impl TaskService for TaskFacade {
         request: Request<wire::WatchTaskRequest>,
     ) -> Result<Response<Self::WatchTaskStream>, Status> {
         let standing = Standing::of(&request)?;
-        let (tenant, _) = standing.caller().tenant()?;
-        let task = self.find(&tenant, request.get_ref().task_id.parse()?).await?;
+        let (tenant, _, task) = self.find(standing.caller(), &request.get_ref().task_id).await?;
         let wire::WatchTaskRequest { epoch, after, .. } = request.into_inner();
         let from = match epoch {
             epoch if epoch.is_empty() => Start::Beginning,
@@ -109,14 +112,15 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::CancelTaskRequest>,
     ) -> Result<Response<wire::CancelTaskResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?.clone();
         let request = request.into_inner();
         if request.reason.chars().count() > REASON {
             return Err(Failure::new(&reason::INVALID_FIELD, "`reason` has at most 200 characters")
                 .field("reason")
                 .into());
         }
-        let cancelled = self.queue.cancel(&tenant, request.task_id.parse()?, &request.reason).await?;
+        let (tenant, task, _) = self.find(&caller, &request.task_id).await?;
+        let cancelled = self.queue.cancel(&tenant, task, &request.reason).await?;
         Ok(Response::new(wire::CancelTaskResponse { task: Some(cancelled.ok_or_else(not_found)?) }))
     }
 
@@ -124,7 +128,8 @@ impl TaskService for TaskFacade {
         &self,
         request: Request<wire::ListTasksRequest>,
     ) -> Result<Response<wire::ListTasksResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?.clone();
+        let (tenant, _) = caller.tenant()?;
         let request = request.into_inner();
         let status = match TaskStatus::try_from(request.status) {
             Ok(TaskStatus::Unspecified) => None,
@@ -134,7 +139,9 @@ impl TaskService for TaskFacade {
             }
         };
         let size = page_size(request.page_size)?;
-        let (tasks, next_page_token) = self.queue.tasks(&tenant, status, size, &request.page_token).await?;
+        let has_status = |task: &wire::Task| status.is_none_or(|status| task.status == i32::from(status));
+        let wanted = |task: &wire::Task| has_status(task) && caller.may_see(task);
+        let (tasks, next_page_token) = self.queue.tasks(&tenant, wanted, size, &request.page_token).await?;
         Ok(Response::new(wire::ListTasksResponse { tasks, next_page_token }))
     }
 }

@@ -1,14 +1,32 @@
 //! Reading and saving.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use action::{AgentId, ConversationId, TenantId, Tier};
+use action::{AgentId, ConversationId, TenantId, Tier, UserId};
 use proto::conversation::v1 as wire;
 use store::{Page, PageBounds};
 
 use crate::id::{self, UUID, WORD};
 use crate::turn::{self, Turn};
 use crate::{Conversations, Error, loose, table};
+
+/// Who reads, as far as that says what is for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reader {
+    /// The only person whose conversations are read, besides those that were begun for nobody in particular.
+    pub user: Option<UserId>,
+    /// The only agents whose messages are read.
+    pub agents: Option<BTreeSet<AgentId>>,
+    /// Whether it is no service of the mesh.
+    pub is_outside: bool,
+}
+
+impl Reader {
+    fn may_read(&self, message: &wire::Message) -> bool {
+        self.agents.as_ref().is_none_or(|agents| agents.iter().any(|agent| agent.as_str() == message.agent_id))
+    }
+}
 
 const BOUNDS: PageBounds = PageBounds { default: 50, max: 200 };
 
@@ -20,11 +38,16 @@ impl Conversations {
         &self,
         tenant: &TenantId,
         tier: Tier,
+        reader: &Reader,
         request: &wire::GetContextRequest,
     ) -> Result<wire::GetContextResponse, Error> {
         let agent: AgentId = id::required("agent_id", &request.agent_id, WORD)?;
         let task = id::optional("task_id", &request.task_id, UUID)?;
         if let Some(task) = task.filter(|_| is_loose(&request.conversation_id, &request.session_id)) {
+            // It belongs to no conversation, and is for whoever runs the task again.
+            if reader.is_outside {
+                return Ok(wire::GetContextResponse::default());
+            }
             let saved_turn = loose::find(&self.database.tenant(tenant), task).await?;
             return Ok(wire::GetContextResponse { saved_turn, ..wire::GetContextResponse::default() });
         }
@@ -34,6 +57,12 @@ impl Conversations {
 
         let scope = self.database.tenant(tenant);
         let mut connection = scope.read().acquire().await?;
+        if let Some(user) = &reader.user
+            && table::is_anothers(&scope, &mut connection, (&conversation, &agent), user).await?
+        {
+            let conversation_id = conversation.to_string();
+            return Ok(wire::GetContextResponse { conversation_id, ..wire::GetContextResponse::default() });
+        }
         let saved_turn = match task {
             Some(task) => table::saved_turn(&scope, &mut connection, &conversation, &agent, task).await?,
             None => None,
@@ -74,10 +103,12 @@ impl Conversations {
         Ok(wire::SaveTurnResponse { saved_before: false })
     }
 
-    /// Lists the messages of a conversation, oldest first, 2 MiB a page at most. One that nobody has begun is empty.
+    /// Lists the messages of a conversation, oldest first, 2 MiB a page at most. One that nobody has begun is empty, and so is what is
+    /// not for the reader.
     pub async fn messages(
         &self,
         tenant: &TenantId,
+        reader: &Reader,
         request: &wire::ListMessagesRequest,
     ) -> Result<wire::ListMessagesResponse, Error> {
         let agent: Option<AgentId> = id::optional("agent_id", &request.agent_id, WORD)?;
@@ -90,10 +121,10 @@ impl Conversations {
         };
         let page = Page::read("messages", table::KEY_PARTS, BOUNDS, request.page_size, &request.page_token)?;
         let scope = self.database.tenant(tenant);
-        let rows = table::page(&scope, &conversation, agent.as_ref(), &page).await?;
+        let rows = table::page(&scope, &conversation, (agent.as_ref(), reader.user.as_ref()), &page).await?;
         let most = store::fitting(rows.iter().map(table::MessageRow::bytes));
         let (rows, next_page_token) = page.finish_at(most, rows, table::MessageRow::key);
-        let messages = rows.into_iter().map(Into::into).collect();
+        let messages = rows.into_iter().map(wire::Message::from).filter(|message| reader.may_read(message)).collect();
         Ok(wire::ListMessagesResponse { conversation_id: conversation.to_string(), messages, next_page_token })
     }
 }

@@ -1,11 +1,12 @@
 //! The façade: who calls, decode → call → encode.
 
+use fault::Failure;
 use proto::conversation::v1 as wire;
 use proto::conversation::v1::conversation_service_server::{ConversationService, ConversationServiceServer};
 use service_kit::Caller;
 use tonic::{Request, Response, Status};
 
-use crate::Conversations;
+use crate::{Conversations, Reader};
 
 /// Serves [`Conversations`] by gRPC.
 #[derive(Clone, Debug)]
@@ -29,8 +30,12 @@ impl ConversationService for Grpc {
         &self,
         request: Request<wire::GetContextRequest>,
     ) -> Result<Response<wire::GetContextResponse>, Status> {
-        let (tenant, tier) = Caller::of(&request)?.tenant()?;
-        Ok(Response::new(self.0.context(&tenant, tier, request.get_ref()).await?))
+        let caller = Caller::of(&request)?;
+        let (tenant, tier) = caller.tenant()?;
+        may_use(caller, &request.get_ref().agent_id)?;
+        // A service asks for a run that was let in: what is said in a conversation is for whoever goes on with it.
+        let reader = if caller.is_outside() { reader(caller) } else { Reader::default() };
+        Ok(Response::new(self.0.context(&tenant, tier, &reader, request.get_ref()).await?))
     }
 
     async fn save_turn(
@@ -48,7 +53,19 @@ impl ConversationService for Grpc {
         &self,
         request: Request<wire::ListMessagesRequest>,
     ) -> Result<Response<wire::ListMessagesResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
-        Ok(Response::new(self.0.messages(&tenant, request.get_ref()).await?))
+        let caller = Caller::of(&request)?;
+        let (tenant, _) = caller.tenant()?;
+        may_use(caller, &request.get_ref().agent_id)?;
+        Ok(Response::new(self.0.messages(&tenant, &reader(caller), request.get_ref()).await?))
     }
+}
+
+/// What a credential is limited to.
+fn reader(caller: &Caller) -> Reader {
+    Reader { user: caller.user.clone(), agents: caller.agents.clone(), is_outside: caller.is_outside() }
+}
+
+/// Refuses another agent than the credential is limited to. What is no id is refused later, by its name.
+fn may_use(caller: &Caller, agent: &str) -> Result<(), Failure> {
+    agent.parse().map_or(Ok(()), |agent| caller.assert_agent(&agent))
 }

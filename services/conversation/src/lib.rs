@@ -18,6 +18,7 @@ use service_kit::{Kit, Service};
 use store::Database;
 
 pub use config::Config;
+pub use conversations::Reader;
 pub use error::Error;
 pub use grpc::Grpc;
 

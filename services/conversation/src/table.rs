@@ -1,6 +1,6 @@
 //! The tables: rows and statements.
 
-use action::{AgentId, ConversationId, TaskId, time};
+use action::{AgentId, ConversationId, TaskId, UserId, time};
 use proto::conversation::v1 as wire;
 use sqlx::FromRow;
 use store::{Connection, Page, Scoped};
@@ -87,17 +87,21 @@ pub(crate) async fn last(
     Ok(rows)
 }
 
-/// Returns a page of a conversation, and one message more if there is one; with every agent where none is named.
+/// Returns a page of a conversation, and one message more if there is one; with every agent where none is named, and without what
+/// another person began where one is named.
 pub(crate) async fn page(
     scope: &Scoped<'_>,
     conversation: &ConversationId,
-    agent: Option<&AgentId>,
+    (agent, user): (Option<&AgentId>, Option<&UserId>),
     page: &Page,
 ) -> Result<Vec<MessageRow>, Error> {
     let rows = scope
         .query_as(messages!(
             "conversation_id = $2 AND ($3 = '' OR agent_id = $3) \
              AND (turn_number, created_at, task_id, position) > ($4, $5, $6, $7) \
+             AND ($9 = '' OR NOT EXISTS (SELECT 1 FROM conversations AS begun \
+             WHERE begun.tenant_id = $1 AND begun.conversation_id = $2 AND begun.agent_id = messages.agent_id \
+             AND begun.user_id NOT IN ('', $9))) \
              ORDER BY turn_number, created_at, task_id, position LIMIT $8"
         ))
         .bind(conversation.as_str().to_owned())
@@ -107,9 +111,29 @@ pub(crate) async fn page(
         .bind(page.after(2).unwrap_or_default().to_owned())
         .bind(page.after_number(3)?.unwrap_or(-1))
         .bind(page.limit())
+        .bind(user.map(|user| user.as_str().to_owned()).unwrap_or_default())
         .fetch_all(scope.read())
         .await?;
     Ok(rows)
+}
+
+/// Tells whether another person began a conversation with an agent.
+pub(crate) async fn is_anothers(
+    scope: &Scoped<'_>,
+    connection: &mut Connection,
+    (conversation, agent): (&ConversationId, &AgentId),
+    user: &UserId,
+) -> Result<bool, Error> {
+    let sql = "SELECT COUNT(*) FROM conversations \
+               WHERE tenant_id = $1 AND conversation_id = $2 AND agent_id = $3 AND user_id NOT IN ('', $4)";
+    let found: i64 = scope
+        .query_scalar(sql)
+        .bind(conversation.as_str().to_owned())
+        .bind(agent.as_str().to_owned())
+        .bind(user.as_str().to_owned())
+        .fetch_one(connection)
+        .await?;
+    Ok(found > 0)
 }
 
 /// Returns the turn that a task saved in a conversation with an agent.

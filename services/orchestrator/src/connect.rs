@@ -56,7 +56,7 @@ pub(crate) struct Connection {
     /// What a caller from outside may still say; services of the mesh say what they want.
     bucket: Option<Bucket>,
     channels: HashMap<u64, Channel>,
-    logs: SelectAll<BoxStream<'static, (u64, Result<Event, session::Error>)>>,
+    logs: SelectAll<BoxStream<'static, (u64, Result<Event, Error>)>>,
     errands: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
@@ -167,6 +167,7 @@ impl Connection {
             return Err(Failure::new(&reason::OVERLOADED, "this stream follows as many sessions as it may").into());
         }
         let tenant = self.tenant(&attach.tenant_id)?;
+        let granted = self.granted(&tenant, &attach)?;
         let (log, fresh) = log_of(&tenant, &attach)?;
         let from = match attach.epoch {
             epoch if epoch.is_empty() => fresh,
@@ -179,7 +180,10 @@ impl Connection {
             _ => true,
         };
         let events = self.follower.sessions.follow(log.clone(), from);
-        let events = events.filter(move |event| ready(wanted(event))).map(move |event| (channel, event));
+        let events = events.filter(move |event| ready(wanted(event))).map(|event| event.map_err(Error::from));
+        // A refusal comes first, and nothing after it: the channel is left.
+        let refusal = stream::once(granted).filter_map(|granted| ready(granted.err().map(Err)));
+        let events = refusal.chain(events).map(move |event| (channel, event));
         self.logs.push(Abortable::new(events, registration).boxed());
         self.channels.insert(channel, Channel { log, stop });
         Ok(())
@@ -191,6 +195,29 @@ impl Connection {
             return Ok(named.parse()?);
         }
         Ok(self.caller.acting_for(named)?)
+    }
+
+    /// Looks whether a credential that is limited may follow what is named: an agent only if it is none's in particular, whose
+    /// updates name the tasks of everybody; a task if it may see it.
+    fn granted(&self, tenant: &TenantId, attach: &Attach) -> Result<BoxFuture<'static, Result<(), Error>>, Error> {
+        if !attach.agent_id.is_empty() {
+            self.caller.assert_agent(&attach.agent_id.parse()?)?;
+            if self.caller.is_outside() && self.caller.user.is_some() {
+                let text = "an agent's updates are not for the credential of one person";
+                return Err(Failure::new(&reason::ACCESS_DENIED, text).field("agent_id").into());
+            }
+        }
+        if attach.task_id.is_empty() || !self.caller.is_outside() || !self.caller.is_limited() {
+            return Ok(ready(Ok(())).boxed());
+        }
+        let (queue, caller, tenant) = (self.follower.queue.clone(), self.caller.clone(), tenant.clone());
+        let task: TaskId = attach.task_id.parse()?;
+        let look = async move {
+            let found = queue.task(&tenant, task).await.map_err(|error| error.failure())?;
+            let missing = || Failure::new(&reason::TASK_NOT_FOUND, "there is no such task").field("task_id");
+            Ok(found.filter(|task| caller.may_see(task)).map(drop).ok_or_else(missing)?)
+        };
+        Ok(look.boxed())
     }
 
     fn detach(&mut self, channel: u64) {
@@ -233,7 +260,7 @@ impl Connection {
     }
 
     /// Tells what a log says; one that cannot be read is not followed any more, and can be attached again from its position.
-    fn tell(&mut self, channel: u64, event: Result<Event, session::Error>) -> ConnectResponse {
+    fn tell(&mut self, channel: u64, event: Result<Event, Error>) -> ConnectResponse {
         match event {
             Ok(event) => ConnectResponse { channel, event: Some(event.into_proto()) },
             Err(error) => {

@@ -5,10 +5,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use e2e::{Client, Nooble};
+use futures::StreamExt as _;
+use proto::orchestrator::v1::connect_request::Command;
+use proto::orchestrator::v1::connect_response::Event;
+use proto::orchestrator::v1::orchestrator_service_client::OrchestratorServiceClient;
+use proto::orchestrator::v1::{Attach, ConnectRequest};
 use serde_json::{Value, json};
 use testkit::openai::{Mode, OpenAi};
 
-use crate::{PATIENCE, QUESTION, WORDS};
+use crate::{PATIENCE, QUESTION, WORDS, channel};
 
 /// Within this time a change holds everywhere; what is measured has the time of a request on top.
 const SOON: Duration = Duration::from_millis(1500);
@@ -147,6 +152,74 @@ async fn streams_end_soon_after_their_key_was_revoked_and_say_why() {
     assert!(last.starts_with("problem\n") && last.contains("CREDENTIAL_INVALID"), "{events}");
     assert!(completion.contains(r#""type":"authentication_error""#), "{completion}");
     assert!(completion.trim_end().ends_with("[DONE]"), "{completion}");
+}
+
+/// Sends a message to a session of its own, and returns its task.
+async fn task_of(client: &Client, session: &str) -> String {
+    client.send(session, QUESTION).await["task_id"].as_str().expect("an id").to_owned()
+}
+
+/// Attaches to something over gRPC, and returns why that is refused; nothing when it is not.
+async fn attached(nooble: &Nooble, token: &str, attach: Attach) -> Option<String> {
+    let command = ConnectRequest { channel: 1, command: Some(Command::Attach(attach)) };
+    let commands = futures::stream::once(async { command }).chain(futures::stream::pending());
+    let mut request = tonic::Request::new(commands);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().expect("plain"));
+    let mut client = OrchestratorServiceClient::new(channel(&nooble.ready.grpc));
+    let mut events = client.connect(request).await.expect("a stream").into_inner();
+    match events.message().await.expect("sound").expect("something is told").event.expect("an event") {
+        Event::Refused(refused) => Some(refused.reason),
+        Event::Attached(_) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_persons_token_sees_nothing_of_another_person_and_one_for_an_agent_nothing_of_another_agent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nooble = Nooble::up(folder.path(), &[], &[WORDS]).await;
+    let agent = tenant_and_agent(&nooble, folder.path()).await;
+    let other = fact(&said(&nooble, folder.path(), &["agent-create", "acme-1", "Another"]).await, "agent_id");
+    let token = async |user: &str, agent: &str| {
+        let mint = ["token", "mint", "--tenant", "acme-1", "--user", user, "--agents", agent];
+        said(&nooble, folder.path(), &mint).await.trim().to_owned()
+    };
+    let (anas, bens, others) = (token("ana", &agent).await, token("ben", &agent).await, token("ana", &other).await);
+    let ana = client(&nooble, &anas, &agent);
+    let ben = client(&nooble, &bens, &agent);
+    let of_other = client(&nooble, &others, &other);
+    let (own, secret, foreign) =
+        (task_of(&ana, "of-ana").await, task_of(&ben, "of-ben").await, task_of(&of_other, "of-other").await);
+    let done = async |client: &Client, task: &str| {
+        testkit::eventually(PATIENCE, || async { client.task(task).await["status"] == "completed" }).await;
+    };
+    done(&ana, &own).await;
+    done(&ben, &secret).await;
+
+    let listed = ana.get("/api/v1/tasks").await.body;
+    let listed: Vec<&str> =
+        listed["tasks"].as_array().expect("tasks").iter().filter_map(|task| task["task_id"].as_str()).collect();
+    assert_eq!(listed, [own.as_str()]);
+    for hidden in [&secret, &foreign] {
+        for path in ["", "/events", "/cancel"] {
+            let method = if path == "/cancel" { reqwest::Method::POST } else { reqwest::Method::GET };
+            let answer = ana.ask(method, &format!("/api/v1/tasks/{hidden}{path}"), None).await;
+            assert_eq!((answer.status, &answer.body["reason"]), (404, &json!("TASK_NOT_FOUND")), "{path}");
+        }
+        let attach = Attach { task_id: hidden.clone(), ..Attach::default() };
+        assert_eq!(attached(&nooble, &anas, attach).await.as_deref(), Some("TASK_NOT_FOUND"));
+    }
+    let attach = |agent: &str| Attach { agent_id: agent.to_owned(), ..Attach::default() };
+    assert_eq!(attached(&nooble, &anas, attach(&agent)).await.as_deref(), Some("ACCESS_DENIED"), "others' tasks, too");
+    assert_eq!(attached(&nooble, &anas, attach(&other)).await.as_deref(), Some("ACCESS_DENIED"));
+    let own_task = Attach { task_id: own.clone(), session_id: "of-ana".to_owned(), ..Attach::default() };
+    assert_eq!(attached(&nooble, &anas, own_task).await, None);
+
+    let conversation = format!("/api/v1/conversations?session_id=of-ben&agent_id={agent}");
+    assert_eq!(ben.get(&conversation).await.body["messages"].as_array().map(Vec::len), Some(2));
+    assert_eq!(ana.get(&conversation).await.body["messages"], json!([]));
+    let denied = of_other.get(&conversation).await;
+    assert_eq!((denied.status, &denied.body["reason"]), (403, &json!("ACCESS_DENIED")));
 }
 
 async fn refused_soon(client: &Client, reason: &str) {

@@ -53,6 +53,12 @@ pub struct Task {
     /// Context in which it runs.
     #[prost(string, tag = "17")]
     pub context_id: ::prost::alloc::string::String,
+    /// Person for whom it is; empty when unknown.
+    #[prost(string, tag = "18")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Agent that is entered first; empty when there is none.
+    #[prost(string, tag = "19")]
+    pub agent_id: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Task {
     const NAME: &'static str = "Task";
@@ -389,6 +395,9 @@ pub struct WatchTaskResponse {
     /// What happened; unset in the first and last message.
     #[prost(message, optional, tag = "2")]
     pub frame: ::core::option::Option<Frame>,
+    /// Frames after the position that was asked for are gone, or may be. It may have been said of frames of other tasks.
+    #[prost(message, optional, tag = "3")]
+    pub gap: ::core::option::Option<WatchGap>,
 }
 impl ::prost::Name for WatchTaskResponse {
     const NAME: &'static str = "WatchTaskResponse";
@@ -398,6 +407,35 @@ impl ::prost::Name for WatchTaskResponse {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/nooble.task.v1.WatchTaskResponse".into()
+    }
+}
+/// Frames of the log that holds a task's frames cannot be told any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchGap {
+    /// First position that is missing, in the numbering in force; 0 when it is not known which are, or whether any is.
+    #[prost(uint64, tag = "1")]
+    pub missed_from: u64,
+    /// Last position that is missing; 0 as well then.
+    #[prost(uint64, tag = "2")]
+    pub missed_to: u64,
+    /// expired, trimmed or epoch.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Numbering in force.
+    #[prost(string, tag = "4")]
+    pub epoch: ::prost::alloc::string::String,
+    /// Position after which frames go on.
+    #[prost(uint64, tag = "5")]
+    pub after: u64,
+}
+impl ::prost::Name for WatchGap {
+    const NAME: &'static str = "WatchGap";
+    const PACKAGE: &'static str = "nooble.task.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "nooble.task.v1.WatchGap".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/nooble.task.v1.WatchGap".into()
     }
 }
 /// Request for `CancelTask`.

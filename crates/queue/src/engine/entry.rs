@@ -93,6 +93,17 @@ pub struct Root {
     pub kind: String,
     /// Session; empty when there is none.
     pub session: String,
+    /// Person for whom it is; empty when unknown.
+    pub user: String,
+    /// Agent that is entered first; empty when there is none.
+    pub agent: String,
+}
+
+impl Root {
+    fn written(&self) -> Vec<u8> {
+        let Self { kind, session, user, agent } = self;
+        format!("{kind}\x1f{session}\x1f{user}\x1f{agent}").into_bytes()
+    }
 }
 
 /// What stands behind the first bytes of every body.
@@ -127,7 +138,7 @@ impl Entry {
     pub(super) fn write(&self, arguments: &mut Vec<Vec<u8>>) {
         let seldom = self.seldom();
         arguments.extend([self.id.clone().into_bytes(), self.body(seldom.is_some())]);
-        arguments.extend(self.root.as_ref().map(|root| format!("{}\x1f{}", root.kind, root.session).into_bytes()));
+        arguments.extend(self.root.as_ref().map(Root::written));
         arguments.extend(seldom);
     }
 

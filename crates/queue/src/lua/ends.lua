@@ -53,10 +53,10 @@ end
 
 local function bury(id, why, now, entry, attempts, failure, body, keep)
   -- A record goes before its dead letter does: what it would need again lies here.
-  local root = entry and entry.root and call('HMGET', T .. 't:' .. id, 'type', 'session') or {}
+  local root = entry and entry.root and call('HMGET', T .. 't:' .. id, 'type', 'session', 'user', 'agent') or {}
   call('XADD', T .. 'dead', 'MAXLEN', '~', keep, '*', 'id', id, 'why', why, 'at', int(now),
     'tenant', entry and entry.tenant or '', 'queue', entry and queue_name(entry.middle, entry.lane) or '',
-    'attempts', int(attempts), 'error', failure, 'root', (root[1] or '') .. US .. (root[2] or ''), 'body', body)
+    'attempts', int(attempts), 'error', failure, 'root', table.concat({root[1] or '', root[2] or '', root[3] or '', root[4] or ''}, US), 'body', body)
 end
 
 local function forget(id)

@@ -5,7 +5,7 @@
 -- ARGV     now (0 = the server's clock), how long records are kept (ms), most waiting actions of a queue, a tenant and a tier
 --          (0 = no limit) unless `cfg` says otherwise, then an action after the other:
 --          id, body without the moment when it becomes visible, and what its flags announce:
---          ROOT: type and session
+--          ROOT: type, session, user and agent
 --          SELDOM: delay (ms), how long a repetition of the id is recognised after its end (ms), how long the idempotency key is
 --          remembered (ms), the key
 -- Reply    now in microseconds, then an action: its position when it is new (0: it was delayed), else three values:

@@ -75,7 +75,7 @@ pub(crate) fn entry(id: &str, tenant: &str, context: &str, tier: Tier) -> Entry 
         budget: Some(Duration::from_mins(5)),
         max_attempts: 5,
         max_crashes: 3,
-        root: Some(Root { kind: "execution.agent_run".to_owned(), session: String::new() }),
+        root: Some(Root { kind: "execution.agent_run".to_owned(), ..Root::default() }),
         outcome: true,
         dedup: None,
         delay: None,

@@ -3,9 +3,14 @@
 use action::{Domain, Status, TaskId, Tier};
 use proto::action::v1::TokenUsage;
 use proto::query::v1::{SearchPassages, SearchPassagesResult};
+use proto::task::v1::Task;
 use queue::{Completed, Error, Worker};
 
 use crate::setup::{PATIENCE, Setup, names, search, search_by, searcher, tenant};
+
+fn is_completed(task: &Task) -> bool {
+    task.status() == Status::Completed
+}
 
 #[tokio::test]
 async fn a_submitted_action_is_claimed_handled_and_its_outcome_reaches_task_and_callback() {
@@ -77,10 +82,29 @@ async fn a_task_is_unknown_to_other_tenants() {
     assert!(setup.queue.task(&other, action.task).await.unwrap().is_none());
     assert!(setup.queue.cancel(&other, action.task, "not mine").await.unwrap().is_none());
     setup.queue.note(&other, action.task, "delivered").await.unwrap();
-    assert!(setup.queue.tasks(&other, None, 10, "").await.unwrap().0.is_empty());
+    assert!(setup.queue.tasks(&other, |_| true, 10, "").await.unwrap().0.is_empty());
     let task = setup.queue.task(&acme, action.task).await.unwrap().unwrap();
     assert_eq!((task.status(), names(&task)), (Status::Pending, vec!["queued".to_owned()]));
     assert!(setup.queue.task(&acme, TaskId::new()).await.unwrap().is_none());
+    setup.finish().await;
+}
+
+#[tokio::test]
+async fn a_task_says_for_whom_it_is_and_with_which_agent_and_a_list_does_too() {
+    let setup = Setup::start().await;
+    let acme = tenant("acme");
+    let mut action = search(&acme, Tier::Free, "ours");
+    action.user = Some("ana".parse().unwrap());
+    action.context.primary_agent = Some("seller".parse().unwrap());
+    let whose = |task: &Task| (task.user_id.clone(), task.agent_id.clone());
+    let ours = ("ana".to_owned(), "seller".to_owned());
+    assert_eq!(whose(&setup.queue.submit(action.clone()).await.unwrap().task), ours);
+    assert_eq!(whose(&setup.queue.task(&acme, action.task).await.unwrap().unwrap()), ours);
+    setup.queue.submit(search(&acme, Tier::Free, "nobody's in particular")).await.unwrap();
+    let (all, _) = setup.queue.tasks(&acme, |_| true, 10, "").await.unwrap();
+    assert_eq!(all.iter().map(whose).collect::<Vec<_>>(), [(String::new(), "agent-1".to_owned()), ours.clone()]);
+    let (of_ana, _) = setup.queue.tasks(&acme, |task| task.user_id == "ana", 10, "").await.unwrap();
+    assert_eq!(of_ana.iter().map(whose).collect::<Vec<_>>(), [ours]);
     setup.finish().await;
 }
 
@@ -121,7 +145,7 @@ async fn tasks_are_listed_newest_first_in_pages_and_by_status() {
     submitted.reverse();
     let (mut seen, mut token) = (Vec::new(), String::new());
     loop {
-        let (page, next) = setup.queue.tasks(&acme, None, 3, &token).await.unwrap();
+        let (page, next) = setup.queue.tasks(&acme, |_| true, 3, &token).await.unwrap();
         assert!(page.len() <= 3 && page.iter().all(|task| task.events.is_empty()));
         seen.extend(page.into_iter().map(|task| task.task_id));
         token = next;
@@ -130,12 +154,12 @@ async fn tasks_are_listed_newest_first_in_pages_and_by_status() {
         }
     }
     assert_eq!(seen, submitted);
-    let (none, _) = setup.queue.tasks(&acme, Some(Status::Completed), 10, "").await.unwrap();
+    let (none, _) = setup.queue.tasks(&acme, is_completed, 10, "").await.unwrap();
     assert!(none.is_empty());
-    assert!(matches!(setup.queue.tasks(&acme, None, 3, "nonsense").await, Err(Error::PageToken)));
+    assert!(matches!(setup.queue.tasks(&acme, |_| true, 3, "nonsense").await, Err(Error::PageToken)));
     setup.run(searcher(&setup.queue, 4));
     testkit::eventually(PATIENCE, || async {
-        setup.queue.tasks(&acme, Some(Status::Completed), 10, "").await.unwrap().0.len() == 7
+        setup.queue.tasks(&acme, is_completed, 10, "").await.unwrap().0.len() == 7
     })
     .await;
     setup.finish().await;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use action::{Action, AgentId, TenantId, Tier, UserId};
 use fault::{Failure, Fault as _, reason};
+use proto::task::v1::Task;
 
 use super::{Scope, Scopes};
 
@@ -136,6 +137,19 @@ impl Caller {
             return Ok(());
         }
         Err(Failure::new(&reason::ACCESS_DENIED, "a credential that is limited to some agents changes nothing"))
+    }
+
+    /// Tells whether the credential is limited to some agents, or is one person's, and so is not shown all that is the tenant's.
+    pub fn is_limited(&self) -> bool {
+        self.agents.is_some() || self.user.is_some()
+    }
+
+    /// Tells whether a task of the caller's tenant is for it to see. What is for no agent, and for nobody in particular, is the tenant's.
+    pub fn may_see(&self, task: &Task) -> bool {
+        let is_agents = |agents: &BTreeSet<AgentId>| agents.iter().any(|agent| agent.as_str() == task.agent_id);
+        let agent = task.agent_id.is_empty() || self.agents.as_ref().is_none_or(is_agents);
+        let user = task.user_id.is_empty() || self.user.as_ref().is_none_or(|user| user.as_str() == task.user_id);
+        agent && user
     }
 
     /// Fails with `CREDENTIAL_EXPIRED` once the credential's time is over.

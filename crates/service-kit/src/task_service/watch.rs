@@ -1,13 +1,15 @@
 //! `WatchTask`: the task, what its log tells about it, and the task again when it has ended.
 
+use std::future::ready;
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use action::{SessionId, TaskId, TenantId};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use proto::task::v1::frame::Body;
-use proto::task::v1::{Frame, Task, WatchTaskResponse};
+use proto::task::v1::{Frame, Task, WatchGap, WatchTaskResponse};
 use queue::Queue;
-use session::{Event, Log, Sessions, Start};
+use session::{Event, Gap, Log, Sessions, Start};
 use tokio::time::{Instant, Interval};
 use tonic::Status;
 
@@ -36,9 +38,15 @@ pub(super) async fn stream(
     let ended = super::has_ended(task);
     // Asked before the log is followed: what is in it by then is told, or was before `from`, when the log has been caught up with.
     let is_told = ended && sessions.has_final(&log, id).await?;
-    let first = WatchTaskResponse { task: Some(task.clone()), frame: None };
+    let first = WatchTaskResponse { task: Some(task.clone()), ..WatchTaskResponse::default() };
+    // Who names no position knows of nothing that could be missing, until it has seen something.
+    let mut knows = matches!(from, Start::After(_));
+    let is_told_of = move |event: &Result<Event, _>| {
+        knows |= matches!(event, Ok(Event::Frame(_) | Event::Resumed { .. }));
+        ready(knows || !matches!(event, Ok(Event::Gap(_))))
+    };
     let watch = Watch {
-        events: sessions.follow(log, from).boxed(),
+        events: sessions.follow(log, from).filter(is_told_of).boxed(),
         ended: ended.then(|| ended_at(task)),
         is_told,
         clock: tokio::time::interval(LOOK),
@@ -84,9 +92,12 @@ impl Watch {
                             // The next message is the task as it ended.
                             self.events = stream::empty().boxed();
                         }
-                        return Some(Ok(WatchTaskResponse { task: None, frame: Some(frame) }));
+                        return Some(Ok(WatchTaskResponse { frame: Some(frame), ..WatchTaskResponse::default() }));
                     }
                     Some(Ok(Event::Resumed { .. })) => self.caught_up = true,
+                    Some(Ok(Event::Gap(gap))) => {
+                        return Some(Ok(WatchTaskResponse { gap: Some(wire_of(gap)), ..WatchTaskResponse::default() }));
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => {
                         self.over = true;
@@ -123,8 +134,14 @@ impl Watch {
     async fn last(&mut self) -> Option<Result<WatchTaskResponse, Status>> {
         self.over = true;
         let task = self.task().await;
-        Some(task.map(|task| WatchTaskResponse { task: Some(task), frame: None }))
+        Some(task.map(|task| WatchTaskResponse { task: Some(task), ..WatchTaskResponse::default() }))
     }
+}
+
+fn wire_of(gap: Gap) -> WatchGap {
+    let Gap { missed, reason, epoch, after } = gap;
+    let (missed_from, missed_to) = missed.map_or((0, 0), RangeInclusive::into_inner);
+    WatchGap { missed_from, missed_to, reason: reason.as_str().to_owned(), epoch, after }
 }
 
 /// Returns when a task that has ended did so, on the clock of this process.

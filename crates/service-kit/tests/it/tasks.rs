@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,54 @@ async fn a_task_exists_for_its_tenant_only_and_is_cancelled_once() {
     let ended = own.wait_task(wait).await.unwrap().into_inner().task.unwrap();
     assert_eq!(ended.status(), Status::Cancelled);
     assert_eq!(reason(&own.cancel_task(cancel()).await.unwrap_err()), "TASK_FINISHED");
+}
+
+#[tokio::test]
+async fn what_is_another_agents_or_another_persons_looks_like_what_does_not_exist_to_a_limited_credential() {
+    let mesh = Mesh::start().await;
+    let of = |user: Option<&str>| Action { user: user.map(|user| user.parse().unwrap()), ..work("acme-1") };
+    let (nobodys, anas, bens) = (of(None), of(Some("ana")), of(Some("ben")));
+    for action in [&nobodys, &anas, &bens] {
+        mesh.kit.queue.submit(action.clone()).await.unwrap();
+    }
+    let acme = identity("acme-1");
+    let limited = |user: Option<&str>, agent: Option<&str>| {
+        let agents = agent.map(|agent| BTreeSet::from([agent.parse().unwrap()]));
+        let caller = Caller {
+            tenant: acme.of_tenant().cloned(),
+            scopes: Scopes::from([Scope::Tenant]),
+            user: user.map(|user| user.parse().unwrap()),
+            agents,
+            ..Caller::default()
+        };
+        mesh.kit.peers.tasks(Domain::Management, caller)
+    };
+    let all = [nobodys.task, anas.task, bens.task];
+    let cases = [
+        (limited(None, Some("agent-1")), vec![true, true, true]),
+        (limited(Some("ana"), None), vec![true, true, false]),
+        (limited(Some("ben"), Some("agent-1")), vec![true, false, true]),
+        (limited(None, Some("agent-2")), vec![false, false, false]),
+    ];
+    for (mut client, seen) in cases {
+        let listed = client.list_tasks(ListTasksRequest::default()).await.unwrap().into_inner().tasks;
+        let listed = all.map(|task| listed.iter().any(|one| one.task_id == task.to_string()));
+        assert_eq!(listed.to_vec(), seen);
+        for (task, seen) in all.into_iter().zip(seen) {
+            assert_eq!(get(&mut client, task).await.is_ok(), seen);
+            let watched = WatchTaskRequest { task_id: task.to_string(), ..WatchTaskRequest::default() };
+            assert_eq!(client.watch_task(watched).await.is_ok(), seen);
+            let wait = WaitTaskRequest {
+                task_id: task.to_string(),
+                timeout: Some(prost_types::Duration { seconds: 0, nanos: 1 }),
+            };
+            assert_eq!(client.wait_task(wait).await.is_ok(), seen);
+            if !seen {
+                let cancel = CancelTaskRequest { task_id: task.to_string(), reason: String::new() };
+                assert_eq!(reason(&client.cancel_task(cancel).await.unwrap_err()), "TASK_NOT_FOUND");
+            }
+        }
+    }
 }
 
 #[tokio::test]

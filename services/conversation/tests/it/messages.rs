@@ -1,9 +1,12 @@
 //! Showing a history.
 
+use std::collections::BTreeSet;
+
 use action::Tier;
 use proto::conversation::v1 as wire;
+use service_kit::Caller;
 
-use crate::{Fixture, acme, ask, caller, contents, turn};
+use crate::{Fixture, acme, ask, caller, contents, inside, turn};
 
 fn list(conversation: &str) -> wire::ListMessagesRequest {
     wire::ListMessagesRequest { conversation_id: conversation.into(), ..Default::default() }
@@ -50,6 +53,39 @@ async fn another_tenants_conversation_is_one_that_nobody_has_begun() {
     let foreign = fixture.list(&other, list("conversation-1")).await.unwrap();
     let unknown = fixture.list(&other, list("conversation-9")).await.unwrap();
     assert_eq!((foreign.messages.len(), unknown.messages.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn who_is_limited_to_an_agent_reads_what_it_said_and_nothing_of_others() {
+    let fixture = Fixture::new().await;
+    for (agent, number) in [("agent-1", 1), ("agent-2", 2), ("agent-1", 3)] {
+        fixture.save(&acme(), turn("conversation-1", agent, number)).await.unwrap();
+    }
+    let limited = Caller { agents: Some(BTreeSet::from(["agent-2".parse().unwrap()])), ..acme() };
+    let page = fixture.list(&limited, list("conversation-1")).await.unwrap();
+    assert_eq!(contents(&page.messages), ["question 2", "answer 2"]);
+    let named = wire::ListMessagesRequest { agent_id: "agent-1".into(), ..list("conversation-1") };
+    assert_eq!(fixture.list(&limited, named).await.unwrap_err().reason().id, "ACCESS_DENIED");
+    let context = fixture.context(&limited, ask("conversation-1", "agent-1")).await.unwrap_err();
+    assert_eq!(context.reason().id, "ACCESS_DENIED");
+}
+
+#[tokio::test]
+async fn what_another_person_began_is_not_for_one_who_is_known_and_what_nobody_in_particular_began_is() {
+    let fixture = Fixture::new().await;
+    for (number, conversation, user) in [(1, "of-ana", "ana"), (2, "of-ben", "ben"), (3, "of-nobody", "")] {
+        let begun = wire::SaveTurnRequest { user_id: user.into(), ..turn(conversation, "agent-1", number) };
+        assert!(!fixture.save(&acme(), begun).await.unwrap(), "{conversation} is new");
+    }
+    let ana = Caller { user: Some("ana".parse().unwrap()), ..acme() };
+    for (conversation, messages) in [("of-ana", 2), ("of-ben", 0), ("of-nobody", 2)] {
+        let page = fixture.list(&ana, list(conversation)).await.unwrap();
+        assert_eq!(page.messages.len(), messages, "{conversation}");
+        let context = fixture.context(&ana, ask(conversation, "agent-1")).await.unwrap();
+        assert_eq!(context.messages.len(), messages, "{conversation}");
+        let by_service = fixture.context(&inside(&ana), ask(conversation, "agent-1")).await.unwrap();
+        assert_eq!(by_service.messages.len(), 2, "{conversation}");
+    }
 }
 
 #[tokio::test]

@@ -94,18 +94,27 @@ fn ask_of(task_id: String) -> wire::GetContextRequest {
 }
 
 #[tokio::test]
+async fn a_turn_of_no_conversation_is_not_for_who_comes_from_outside() {
+    let fixture = Fixture::new().await;
+    fixture.save(&acme(), loose(1)).await.unwrap();
+    assert!(fixture.context(&inside(&acme()), ask_of(task(1))).await.unwrap().saved_turn.is_some());
+    assert_eq!(fixture.context(&acme(), ask_of(task(1))).await.unwrap(), wire::GetContextResponse::default());
+}
+
+#[tokio::test]
 async fn a_turn_of_no_conversation_is_given_to_its_task_alone() {
     let fixture = Fixture::new().await;
     assert!(!fixture.save(&acme(), loose(1)).await.unwrap());
     let mut other = loose(1);
     other.turn.as_mut().unwrap().result = vec![9];
     assert!(fixture.save(&acme(), other).await.unwrap(), "the first one stands");
-    let context = fixture.context(&acme(), ask_of(task(1))).await.unwrap();
+    let own = inside(&acme());
+    let context = fixture.context(&own, ask_of(task(1))).await.unwrap();
     let saved = context.saved_turn.expect("the turn");
     assert_eq!((saved.result, saved.assistant.unwrap().content.as_str()), (vec![0, 159, 1], "answer 1"));
     assert_eq!((context.messages, context.conversation_id.as_str()), (vec![], ""));
-    assert_eq!(fixture.context(&acme(), ask_of(task(2))).await.unwrap().saved_turn, None);
-    let other = caller("other", Tier::Enterprise);
+    assert_eq!(fixture.context(&own, ask_of(task(2))).await.unwrap().saved_turn, None);
+    let other = inside(&caller("other", Tier::Enterprise));
     assert_eq!(fixture.context(&other, ask_of(task(1))).await.unwrap().saved_turn, None, "it is another tenant's");
 }
 

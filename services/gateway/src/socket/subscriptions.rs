@@ -15,9 +15,10 @@ use serde_json::{Map, Value};
 use super::follow::What;
 use super::hub::Subscription;
 use super::mailbox::Push;
-use super::places::Seat;
 use super::proof::Principal;
+use super::sight::Sight;
 use super::watch::watch;
+use crate::places::Seat;
 use crate::tasks;
 
 /// Time for something to be followed.
@@ -188,7 +189,7 @@ impl Subscriptions {
         }
         for (agent, look) in granted.agents {
             if !self.agents.contains_key(&agent) {
-                let frames = updates(look).map(|frame| Seen::OfAgent(Box::new(frame)));
+                let frames = updates(principal.clone(), look).map(|frame| Seen::OfAgent(Box::new(frame)));
                 let stop = self.begin(frames, Seen::AgentOver(agent.clone()));
                 self.agents.insert(agent, stop);
             }
@@ -238,15 +239,15 @@ impl Subscriptions {
     }
 }
 
-/// Returns how the tasks of an agent are getting on.
-fn updates(look: Look) -> impl Stream<Item = Frame> + Send {
-    stream::unfold(look, |mut look| async {
+/// Returns how the tasks of an agent are getting on, those that the principal may see.
+fn updates(principal: Principal, look: Look) -> impl Stream<Item = Frame> + Send {
+    stream::unfold((look, Sight::of(principal)), |(mut look, mut sight)| async {
         loop {
             match look.following.next().await? {
-                Push::Frame(frame) => return Some((*frame, look)),
+                Push::Frame(frame) if sight.shows(&frame).await => return Some((*frame, (look, sight))),
                 Push::Refused(_) => return None,
                 // What is gone was word of what the tasks' records say.
-                Push::Attached(_) | Push::Gap(_) | Push::Resumed(_) => {}
+                Push::Frame(_) | Push::Attached(_) | Push::Gap(_) | Push::Resumed(_) => {}
             }
         }
     })

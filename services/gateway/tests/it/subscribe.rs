@@ -6,9 +6,10 @@ use action::{Action, ExecutionContext, TaskId, Tier};
 use proto::execution::v1::AgentRun;
 use proto::task::v1::TaskUpdate;
 use proto::task::v1::frame::Body;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Socket;
+use crate::client::{Socket, answer};
 use crate::fakes::{of_agent, of_task};
 use crate::mesh::Mesh;
 use crate::socket::{delta, response};
@@ -222,6 +223,45 @@ async fn an_agents_tasks_tell_how_far_they_are_until_it_is_left() {
     state(action::Status::Running);
     socket.say(json!({ "type": "ping" })).await;
     socket.expect("pong").await;
+}
+
+#[tokio::test]
+async fn a_socket_of_a_ticket_for_one_person_sees_and_cancels_nothing_of_another_person() {
+    let mesh = Mesh::start().await;
+    let of = async |user: &str| {
+        let context = ExecutionContext::agent("agent-pro-1".parse().unwrap());
+        let mut action = Action::root("pro-1".parse().unwrap(), Tier::Professional, context, &AgentRun::default());
+        (action.session, action.user) = (Some("session-2".parse().unwrap()), Some(user.parse().unwrap()));
+        mesh.kit.queue.submit(action.clone()).await.unwrap();
+        action
+    };
+    let (anas, bens) = (of("ana").await, of("ben").await);
+    let request = mesh.request(Method::POST, "/api/v1/ws-tickets").header("x-api-key", "nbl_pro-1_key");
+    let ticket = answer(request.header("x-user-id", "ana")).await.body["ticket"].as_str().unwrap().to_owned();
+    let path = format!("/ws/session-1?tenant_id=pro-1&tier=professional&ticket={ticket}");
+    let mut socket = Socket::upgrade(&mesh, &path, &[]).await.expect("accepted");
+    socket.expect("connection_ack").await;
+    let hidden = bens.task.to_string();
+    for frame in [
+        json!({ "type": "subscribe", "data": { "tasks": [hidden] } }),
+        json!({ "type": "cancel", "data": { "task_id": hidden } }),
+    ] {
+        socket.say(frame).await;
+        assert_eq!(socket.expect("error").await["data"]["reason"], "TASK_NOT_FOUND");
+    }
+    subscribe(&mut socket, &[&anas]).await;
+    socket.say(json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1"] } })).await;
+    socket.expect("subscribed").await;
+    testkit::eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 3 }).await;
+    for action in [&bens, &anas] {
+        let update = TaskUpdate { status: action::Status::Running.into(), percentage: -1.0, ..TaskUpdate::default() };
+        let task = action.task.to_string();
+        mesh.orchestrator.append("pro-1", &of_agent("agent-pro-1"), &task, Body::TaskUpdate(update));
+    }
+    assert_eq!(socket.expect("task_update").await["task_id"], anas.task.to_string(), "Ben's is not told");
+    socket.say(json!({ "type": "auth", "token": "nbl_pro-1_key" })).await;
+    socket.say(json!({ "type": "cancel", "data": { "task_id": hidden } })).await;
+    assert_eq!(socket.expect("error").await["data"]["reason"], "TASK_NOT_FOUND", "the ticket says who it is");
 }
 
 #[tokio::test]

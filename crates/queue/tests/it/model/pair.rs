@@ -152,8 +152,7 @@ impl Pair<'_> {
             budget: ms(fresh.budget).filter(|_| !callbacks),
             max_attempts: 5,
             max_crashes: MAX_CRASHES,
-            root: (fresh.root && !callbacks)
-                .then(|| Root { kind: "execution.agent_run".into(), session: String::new() }),
+            root: (fresh.root && !callbacks).then(|| Root { kind: "execution.agent_run".into(), ..Root::default() }),
             outcome: !callbacks,
             dedup: None,
             delay: fresh.delay.and_then(ms),
