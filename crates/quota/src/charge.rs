@@ -64,12 +64,25 @@ pub struct Charge {
     pub tokens: u64,
     /// Time after which the task counts as lost, where it is another than usual.
     pub lease: Option<Duration>,
+    /// Whether its task may have been admitted before, by whoever was not told.
+    pub repeats: bool,
 }
 
 impl Charge {
     /// A request that belongs to no session, goes to no agent and becomes no task.
     pub fn new(tenant: TenantId, tier: Tier, kind: UsageKind) -> Self {
-        Self { tenant, tier, kind, session: None, agent: None, address: None, task: None, tokens: 0, lease: None }
+        Self {
+            tenant,
+            tier,
+            kind,
+            session: None,
+            agent: None,
+            address: None,
+            task: None,
+            tokens: 0,
+            lease: None,
+            repeats: false,
+        }
     }
 }
 

@@ -138,11 +138,15 @@ impl Quota {
 
     /// Admits a request and charges it, or refuses it and charges nothing.
     ///
-    /// While a window is known to be used up, and for tiers without limits, no command is sent to Redis.
+    /// While a window is known to be used up, and for tiers without limits, no command is sent to Redis; but Redis is asked about
+    /// what may be a repetition.
     pub async fn admit(&self, charge: Charge) -> Result<Admitted, Error> {
         let tier = charge.tier.as_str();
         let plan = Arc::new(Plan::of(&charge, &self.tiers));
-        if let Some(refusal) = self.mind.refusals.find(&charge.tenant, &plan, self.clock.ms()) {
+        // One that may have been admitted before is known to Redis alone.
+        if !charge.repeats
+            && let Some(refusal) = self.mind.refusals.find(&charge.tenant, &plan, self.clock.ms())
+        {
             limit::decided(tier, "refused_local");
             return Err(refusal);
         }

@@ -64,3 +64,19 @@ pub(crate) fn windows(plan: &Plan, tasks: u64, standing: &[(u64, u64)]) -> Vec<W
     });
     counted.chain(tasks).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_nearly_used_up_when_more_than_four_fifths_are() {
+        let near = |remaining, limit| {
+            let window = Window { name: "minute", limit, remaining, reset: Duration::ZERO, length: Duration::ZERO };
+            window.is_nearly_used_up()
+        };
+        assert_eq!([10, 3, 2, 1, 0].map(|remaining| near(remaining, 10)), [false, false, false, true, true]);
+        assert_eq!([41, 40, 39].map(|remaining| near(remaining, 200)), [false, false, true]);
+        assert!(!near(0, 0), "a limit of nothing is used by nobody");
+    }
+}

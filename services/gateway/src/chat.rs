@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use action::{ContextType, Domain, TaskId, agent_run};
+use action::{ContextType, Domain, agent_run};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 use crate::edge::Edge;
 use crate::headers::{ChatHeaders, Destination, name};
 use crate::identity::Writer;
-use crate::made::MadeId;
+use crate::made::NewTask;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::{body, limits};
@@ -36,13 +36,6 @@ pub(crate) struct ChatView {
     pub(crate) queue_name: String,
     /// Seconds.
     pub(crate) estimated_time: f64,
-}
-
-impl ChatView {
-    /// Returns the task that the message became.
-    pub(crate) fn task_id(&self) -> &str {
-        &self.task_id
-    }
 }
 
 impl From<SendMessageResponse> for ChatView {
@@ -109,8 +102,7 @@ pub(crate) async fn send(
     let asked = ChatHeaders::parse(&headers)?;
     let text = ChatBody::parse(body::json_object(&headers, body, edge.body()).await?)?;
     asked.asserted.agree(&caller)?;
-    let task = extensions.get().map_or_else(TaskId::new, |MadeId(id)| (*id).into());
-    let posted = post(&edge, caller, asked.to, text, task).await;
+    let posted = post(&edge, caller, asked.to, text, NewTask::of(&extensions)).await;
     let (answer, windows) = posted.map_err(|refused| {
         let NotAdmitted { failure, windows } = refused;
         limits::refused(NotAdmitted { failure: by_header(failure), windows })
@@ -127,7 +119,7 @@ pub(crate) async fn post(
     caller: Caller,
     to: Destination,
     text: ChatBody,
-    task: TaskId,
+    task: NewTask,
 ) -> Result<(ChatView, Vec<Window>), NotAdmitted> {
     let user = caller.assert_user(to.user.clone(), "user_id")?;
     let agent = edge.grant_agent(&caller, &to.agent).await?;
@@ -136,7 +128,7 @@ pub(crate) async fn post(
     }
     let spend = spend(&to, &text, task, agent.as_deref());
     let request =
-        SendMessageRequest { task_id: task.to_string(), ..request(Destination { user: user.clone(), ..to }, text) };
+        SendMessageRequest { task_id: task.id.to_string(), ..request(Destination { user: user.clone(), ..to }, text) };
     let (charging, caller) = (edge.clone(), Caller { user, ..caller });
     // A client that goes away leaves nothing half done: what is charged is sent, or taken back.
     edge.errands.see_through(|| charge_and_send(charging, caller, spend, request)).await
@@ -196,10 +188,11 @@ const DOUBT: Duration = Duration::from_secs(2);
 const LOOKS: usize = 6;
 
 /// Says what a message costs.
-fn spend(to: &Destination, text: &ChatBody, task: TaskId, agent: Option<&Agent>) -> Spend {
-    let spend = Spend::from(usage(to.context)).of_session(to.session.clone()).of_address(to.address);
-    let Some(agent) = agent else { return spend.of_task(task, 0) };
-    spend.of_agent(agent).of_task(task, service_kit::estimate_tokens(agent, &text.0))
+fn spend(to: &Destination, text: &ChatBody, task: NewTask, agent: Option<&Agent>) -> Spend {
+    let spend =
+        Spend::from(usage(to.context)).repeating(task.repeats).of_session(to.session.clone()).of_address(to.address);
+    let Some(agent) = agent else { return spend.of_task(task.id, 0) };
+    spend.of_agent(agent).of_task(task.id, service_kit::estimate_tokens(agent, &text.0))
 }
 
 /// Callers of the route know the header, not the field of the message behind it.

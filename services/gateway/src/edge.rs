@@ -15,9 +15,15 @@ use crate::Config;
 use crate::body::Bounds;
 use crate::credential::Credential;
 use crate::health::{Neighbours, Pulse};
+use crate::places::Places;
 use crate::public::{ExecutionContextResolver, Visits};
 use crate::socket::drain::Sockets;
 use crate::socket::hub::{Backlog, Hub};
+
+/// Most tasks that are watched by streams at once, at most half of them for one tenant, and besides them those that visitors of public
+/// agents watch. Each takes one of the 4,000 streams of a connection to an orchestrator, and other calls shall find some left.
+const WATCHES: usize = 2_400;
+const VISITORS_WATCHES: usize = 800;
 
 /// The gateway, inside. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -37,11 +43,15 @@ pub(crate) struct Inner {
     pub(crate) visits: Visits,
     pub(crate) hub: Hub,
     pub(crate) sockets: Sockets,
+    /// Places of those who watch a task, and of visitors who do.
+    pub(crate) watches: Places,
+    pub(crate) visitors_watches: Places,
     /// Who is connected, all processes together.
     pub(crate) connections: Connections,
     pub(crate) tickets: Tickets,
+    /// Makes names that follow from others, and that nobody outside of the mesh can tell.
     pub(crate) signer: Signer,
-    /// How long a ticket's owner is believed on a socket, and a credential's on a stream.
+    /// How long a credential is believed on a stream.
     pub(crate) proof: std::time::Duration,
     pub(crate) pulse: Pulse,
     pub(crate) neighbours: Neighbours,
@@ -78,6 +88,8 @@ impl Edge {
             idempotency: Idempotency::new(kit.redis.clone(), idempotency::Config::default()),
             hub: Hub::start(&kit.peers, tasks, backlog),
             sockets: Sockets::new(config.max_sockets),
+            watches: Places::new(WATCHES),
+            visitors_watches: Places::new(VISITORS_WATCHES),
             connections,
             tickets: Tickets::new(kit.redis.clone()),
             signer: kit.signer.clone(),

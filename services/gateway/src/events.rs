@@ -19,6 +19,7 @@ use crate::headers;
 use crate::identity::Staying;
 use crate::openapi::ProblemView;
 use crate::params::wrong;
+use crate::places::Seat;
 use crate::problem::Refusal;
 use crate::router::Segment;
 use crate::socket::frames;
@@ -30,7 +31,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// Streams what happens to a task until it ends: `task` first and last, and between them the frames that a WebSocket would
-/// show, each with an id from which the stream goes on after a break. It ends with a `problem` soon after the credential was
+/// show, each with an id from which the stream goes on after a break; `gap` where frames after `Last-Event-ID` are gone. It ends with a `problem` soon after the credential was
 /// revoked, and at the end of its time, to be opened again with another one.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks", operation_id = "watchTask",
@@ -51,12 +52,13 @@ pub(crate) async fn watch(
 ) -> Result<Response, Refusal> {
     let task_id = tasks::parse(&id)?.to_string();
     let (epoch, after) = position(&headers)?;
+    let place = edge.watches.seat(&standing.caller().tenant()?.0).map_err(|full| full.of("streams of events"))?;
     let request = WatchTaskRequest { task_id, epoch, after };
     let told = edge.peers.tasks(Domain::Orchestrator, standing.caller()).watch_task(request).await?.into_inner();
     let told = service_kit::identity::while_proved(standing, edge.proof, told.boxed());
     let draining = edge.draining.clone();
     // A client goes on elsewhere from the last id that it saw.
-    let events = events(told).take_until(async move { draining.cancelled().await });
+    let events = events((told, place)).take_until(async move { draining.cancelled().await });
     Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
@@ -67,14 +69,17 @@ fn position(headers: &HeaderMap) -> Result<(String, u64), Failure> {
     position.filter(|(epoch, _)| !epoch.is_empty()).ok_or_else(|| wrong(LAST_EVENT_ID, "must be the id of an event"))
 }
 
-fn events(told: BoxStream<'static, Result<WatchTaskResponse, Status>>) -> impl Stream<Item = Event> + Send {
+/// A stream of what is told, and its place.
+type Told = (BoxStream<'static, Result<WatchTaskResponse, Status>>, Seat);
+
+fn events(told: Told) -> impl Stream<Item = Event> + Send {
     stream::unfold(Some(told), |told| async move {
-        let mut told = told?;
+        let (mut told, place) = told?;
         loop {
             match told.next().await? {
                 Ok(told_now) => {
                     if let Some(event) = event(told_now) {
-                        return Some((event, Some(told)));
+                        return Some((event, Some((told, place))));
                     }
                 }
                 Err(status) => return Some((refused(&Failure::from_status(&status)), None)),
@@ -87,6 +92,11 @@ fn event(told: WatchTaskResponse) -> Option<Event> {
     if let Some(task) = told.task {
         let data = serde_json::to_string(&TaskView::from(task)).ok()?;
         return Some(Event::default().event("task").data(data));
+    }
+    if let Some(gap) = told.gap {
+        let (missed, id) = ((gap.missed_from, gap.missed_to), format!("{}:{}", gap.epoch, gap.after));
+        let data = frames::gap_data(missed, &gap.reason, (&gap.epoch, gap.after));
+        return Some(Event::default().event("gap").id(id).data(data.to_string()));
     }
     let envelope = frames::render(told.frame?)?;
     let event = Event::default().event(envelope.kind()).data(envelope.to_json());

@@ -6,19 +6,17 @@
 //!
 //! Of an answer that comes in pieces only that it began is remembered: sending it again shows the same task from its beginning.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod hash;
 
-use action::{AgentId, UserId};
+use action::{AgentId, TenantId, UserId};
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, reason};
-use futures::{StreamExt as _, TryStreamExt as _};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use idempotency::{Begun, Lease};
 use service_kit::Caller;
-use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 
 use crate::around::Handler;
@@ -30,6 +28,7 @@ use crate::headers::{self, Asserted};
 use crate::identity::Known;
 use crate::made::{MadeBefore, MadeId};
 use crate::problem::{PROBLEM_JSON, Refusal, Refused, refuse};
+use hash::Hash;
 
 /// The header that carries the key.
 pub(crate) const KEY: &str = "Idempotency-Key";
@@ -49,34 +48,69 @@ const ANSWER: usize = 256 * 1024;
 /// What is remembered of an answer that came in pieces.
 const IN_PIECES: &[u8] = b"in pieces";
 
+/// Whose keys they are.
+pub(crate) struct Sender {
+    pub(crate) tenant: TenantId,
+    /// What the keys are for, and who of the tenant may have the answers.
+    pub(crate) route: String,
+    /// Most bytes of a body that is a form.
+    pub(crate) most: u64,
+}
+
+/// Tells whether a request says that it may come again.
+pub(crate) fn has_key(request: &Request) -> bool {
+    request.headers().contains_key(NAME)
+}
+
 /// Tells whether a request is to be answered once: it creates, and has a key.
 pub(crate) fn is_asked(request: &Request) -> bool {
     let creates = |path: &MatchedPath| CREATING.contains(&path.as_str());
     request.method() == Method::POST
-        && request.headers().contains_key(NAME)
+        && has_key(request)
         && request.extensions().get::<MatchedPath>().is_some_and(creates)
 }
 
 /// Answers such a request.
 pub(crate) async fn once(edge: &Edge, request: Request, handler: impl Handler) -> Response {
-    match run_once(edge, request, handler).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
-    }
+    let answered = async {
+        let key = key(request.headers())?;
+        let sender = sender(edge, request.headers(), request.extensions()).await?;
+        run_once(edge, (sender, key), request, handler).await
+    };
+    answered.await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn run_once(edge: &Edge, request: Request, handler: impl Handler) -> Result<Response, Refusal> {
+/// Answers a request with a key that comes from somebody who has proved nothing.
+pub(crate) async fn once_for(
+    edge: &Edge,
+    sender: Sender,
+    request: Request,
+    handler: impl Handler,
+) -> Result<Response, Refusal> {
     let key = key(request.headers())?;
-    // Who sends it is proved before anything is looked up: the keys of a tenant are its own.
-    let caller = edge.resolve(&Credential::of(request.headers())?).await?;
-    Known::note(request.extensions(), &caller);
+    run_once(edge, (sender, key), request, handler).await
+}
+
+/// Proves who sends a request before anything is looked up: the keys of a tenant are its own.
+async fn sender(edge: &Edge, headers: &HeaderMap, about: &Extensions) -> Result<Sender, Refusal> {
+    let caller = edge.resolve(&Credential::of(headers)?).await?;
+    Known::note(about, &caller);
     let (tenant, tier) = caller.tenant()?;
-    Asserted::parse(request.headers())?.agree(&caller)?;
-    let route = route(&request, &caller);
+    Asserted::parse(headers)?.agree(&caller)?;
+    let most = edge.quota.tiers().of(tier).max_document_bytes;
+    Ok(Sender { tenant, route: route(about, &caller), most })
+}
+
+async fn run_once(
+    edge: &Edge,
+    (sender, key): (Sender, String),
+    request: Request,
+    handler: impl Handler,
+) -> Result<Response, Refusal> {
+    let Sender { tenant, route, most } = sender;
     let is_openai = completions::speaks_to(request.uri().path());
     let (mut parts, body) = request.into_parts();
     let hash = Hash::of(&parts.headers);
-    let most = edge.quota.tiers().of(tier).max_document_bytes;
     let mut body = if is_json(&parts.headers) {
         let bytes = body::all(&parts.headers, body, edge.body()).await?;
         hash.add(&bytes);
@@ -138,14 +172,14 @@ enum Taken {
 }
 
 /// What a key is for: the route, and whoever may have the answer. Two people of a tenant have keys of their own.
-fn route(request: &Request, caller: &Caller) -> String {
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+fn route(about: &Extensions, caller: &Caller) -> String {
+    let path = about.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let user = caller.user.as_ref().map(UserId::as_str).unwrap_or_default();
     let agents = caller.agents.iter().flatten().map(AgentId::as_str).collect::<Vec<_>>().join(" ");
     format!("{path}\n{user}\n{agents}")
 }
 
-fn is_json(headers: &http::HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     !kind.trim_start().to_ascii_lowercase().starts_with("multipart/")
 }
@@ -161,120 +195,7 @@ fn other() -> Refusal {
     Failure::new(&reason::IDEMPOTENCY_MISMATCH, text).field(KEY).into()
 }
 
-/// What makes a request another one: its body, and the headers that say what it is about. The boundary between the parts of a form
-/// counts for nothing, because clients make up another one every time.
-#[derive(Clone)]
-struct Hash(Arc<Mutex<Hashing>>);
-
-struct Hashing {
-    hash: Sha256,
-    boundary: Vec<u8>,
-    /// What was read and may be the beginning of a boundary.
-    held: Vec<u8>,
-    whole: bool,
-}
-
-impl Hash {
-    fn of(headers: &http::HeaderMap) -> Self {
-        let mut hash = Sha256::new();
-        for name in headers::ABOUT {
-            for value in headers.get_all(name) {
-                hash.update(name.as_bytes());
-                hash.update(value.as_bytes());
-                hash.update([0]);
-            }
-        }
-        hash.update([1]);
-        let boundary = boundary(headers).unwrap_or_default();
-        Self(Arc::new(Mutex::new(Hashing { hash, boundary, held: Vec::new(), whole: false })))
-    }
-
-    fn add(&self, bytes: &[u8]) {
-        self.hashing().add(bytes);
-    }
-
-    fn print(&self) -> [u8; 32] {
-        let hashing = self.hashing();
-        let mut hash = hashing.hash.clone();
-        hash.update(&hashing.held);
-        hash.finalize().into()
-    }
-
-    fn is_whole(&self) -> bool {
-        self.hashing().whole
-    }
-
-    fn end(&self) {
-        self.hashing().whole = true;
-    }
-
-    fn hashing(&self) -> std::sync::MutexGuard<'_, Hashing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sees a body as it is read.
-    fn watch(&self, body: Body) -> Body {
-        let (hash, ended) = (self.clone(), self.clone());
-        let seen = body.into_data_stream().inspect_ok(move |chunk| hash.add(chunk));
-        let end = futures::stream::poll_fn(move |_| {
-            ended.end();
-            std::task::Poll::Ready(None)
-        });
-        Body::from_stream(seen.chain(end))
-    }
-
-    /// Reads a body and throws it away.
-    async fn drain(&self, body: Body, most: u64) -> Result<(), Failure> {
-        let mut stream = body.into_data_stream();
-        let mut size = 0;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|_| Failure::new(&reason::INVALID_REQUEST, "the body broke off"))?;
-            size += chunk.len() as u64;
-            if size > most {
-                return Err(Failure::new(
-                    &reason::BODY_TOO_LARGE,
-                    "the body is larger than the one before can have been",
-                ));
-            }
-            self.add(&chunk);
-        }
-        self.end();
-        Ok(())
-    }
-}
-
-impl Hashing {
-    /// Hashes bytes without the boundary, wherever they are cut.
-    fn add(&mut self, bytes: &[u8]) {
-        if self.boundary.is_empty() {
-            return self.hash.update(bytes);
-        }
-        self.held.extend_from_slice(bytes);
-        let length = self.boundary.len();
-        let mut from = 0;
-        let mut at = 0;
-        while at + length <= self.held.len() {
-            if self.held[at..at + length] == self.boundary[..] {
-                self.hash.update(&self.held[from..at]);
-                at += length;
-                from = at;
-            } else {
-                at += 1;
-            }
-        }
-        self.hash.update(&self.held[from..at.max(from)]);
-        self.held.drain(..at.max(from));
-    }
-}
-
-/// Returns what stands between the parts of a form.
-fn boundary(headers: &http::HeaderMap) -> Option<Vec<u8>> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let given = kind.split(';').find_map(|part| part.trim().strip_prefix("boundary="))?;
-    Some(given.trim_matches('"').as_bytes().to_vec()).filter(|boundary| !boundary.is_empty())
-}
-
-fn key(headers: &http::HeaderMap) -> Result<String, Failure> {
+fn key(headers: &HeaderMap) -> Result<String, Failure> {
     headers::unique(headers, [KEY].iter())?;
     let text = headers::text(headers, KEY)?.unwrap_or_default();
     // The draft quotes it, most clients do not.
@@ -356,32 +277,4 @@ fn replay(answer: &[u8]) -> Result<Response, Refusal> {
 fn replayed(mut response: Response) -> Response {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderMap;
-
-    use super::Hash;
-
-    /// Hashes a form in pieces of a size.
-    fn print(boundary: &str, text: &str, size: usize) -> [u8; 32] {
-        let mut headers = HeaderMap::new();
-        let kind = format!("multipart/form-data; boundary={boundary}");
-        headers.insert("content-type", kind.parse().expect("a header"));
-        let hash = Hash::of(&headers);
-        let body = format!("--{boundary}\r\n\r\n{text}\r\n--{boundary}--\r\n");
-        body.as_bytes().chunks(size).for_each(|piece| hash.add(piece));
-        hash.print()
-    }
-
-    #[test]
-    fn a_form_is_the_same_whatever_stands_between_its_parts_and_however_it_is_cut() {
-        let whole = print("one", "a text", 1000);
-        for size in 1..40 {
-            assert_eq!(print("another-boundary", "a text", size), whole, "in pieces of {size}");
-            assert_ne!(print("one", "b text", size), whole);
-        }
-        assert_ne!(print("one", "a tex", 1000), whole);
-    }
 }

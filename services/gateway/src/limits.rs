@@ -82,9 +82,16 @@ pub(crate) fn headers(windows: &[Window]) -> HeaderMap {
     headers
 }
 
+/// Writes the limits where an answer says nothing of any.
+pub(crate) fn show_at_least(headers: &mut HeaderMap, windows: &[Window]) {
+    if !headers.contains_key(POLICY) {
+        show(headers, windows);
+    }
+}
+
 /// Writes the limits: `RateLimit-Policy` and `RateLimit` as the IETF's draft has them, and for clients that know no better
-/// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the tier's window of requests that is nearest to its end. Nothing
-/// for a tier without limits.
+/// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the window of requests that is nearest to its end: of the tier or, for
+/// those who have none, of their address. Nothing for a tier without limits.
 pub(crate) fn show(headers: &mut HeaderMap, windows: &[Window]) {
     if windows.is_empty() {
         return;
@@ -94,7 +101,7 @@ pub(crate) fn show(headers: &mut HeaderMap, windows: &[Window]) {
             headers.insert(name, value);
         }
     }
-    let of_tier = windows.iter().filter(|window| matches!(window.name, "minute" | "day"));
+    let of_tier = windows.iter().filter(|window| matches!(window.name, "minute" | "day" | "address" | "visits"));
     if let Some(window) = of_tier.min_by_key(|window| window.remaining) {
         nearest(headers, window);
     }

@@ -1,7 +1,9 @@
 //! What a request with an `Idempotency-Key` makes: under an id that is the same every time that the request is sent.
 
+use action::TaskId;
 use axum::Extension;
 use fault::Failure;
+use http::Extensions;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -14,6 +16,30 @@ pub(crate) struct MadeId(pub(crate) Uuid);
 /// Marks a request that was let in before under its id: what it made is shown again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MadeBefore;
+
+/// The task that a message becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewTask {
+    pub(crate) id: TaskId,
+    /// Whether the message may have been let in before, and its answer been lost.
+    pub(crate) repeats: bool,
+    /// Whether it was let in for sure: what came of it is shown again.
+    pub(crate) answered: bool,
+}
+
+impl NewTask {
+    /// A task that nobody knows of.
+    pub(crate) fn unheard_of() -> Self {
+        Self { id: TaskId::new(), repeats: false, answered: false }
+    }
+
+    /// The task of a request, which is the same whenever that is sent again.
+    pub(crate) fn of(request: &Extensions) -> Self {
+        let answered = request.get::<MadeBefore>().is_some();
+        let made = request.get::<MadeId>();
+        made.map_or_else(Self::unheard_of, |MadeId(id)| Self { id: (*id).into(), repeats: true, answered })
+    }
+}
 
 impl MadeId {
     /// Takes the place of an id that the caller left out. Tells whether it did.

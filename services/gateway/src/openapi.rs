@@ -132,6 +132,9 @@ const POLICY: &str =
 /// Keeps the pages of documentation to themselves.
 pub(crate) async fn guarded(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
     let mut response = next.run(request).await;
+    if response.status() == http::StatusCode::NOT_FOUND {
+        return axum::response::IntoResponse::into_response(crate::router::not_found());
+    }
     let guard = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::response::Redirect;
 use axum::routing::get;
 use fault::{Failure, reason};
 use http::request::Parts;
@@ -25,6 +26,8 @@ pub(crate) fn router(edge: Edge) -> Router {
     let around = Around::new(edge.clone());
     let (documented, contract) = documented();
     documented
+        // Whoever opens the address in a browser is shown what there is.
+        .route("/", get(async || Redirect::temporary("/docs")))
         .route("/ws/{session_id}", get(socket::upgrade))
         .route("/asyncapi.json", get(asyncapi::document))
         .route("/errors", get(errors_page::list))
@@ -131,7 +134,7 @@ mod tests {
         let paths = contract["paths"].as_object().unwrap();
         let mut said: Vec<_> = paths.iter().filter(|(_, path)| has_key(path)).map(|(path, _)| path.as_str()).collect();
         said.sort_unstable();
-        let mut done = CREATING;
+        let mut done: Vec<_> = CREATING.into_iter().chain(["/{tenant_slug}/{slug}"]).collect();
         done.sort_unstable();
         assert_eq!(said, done);
     }

@@ -8,10 +8,16 @@ use proto::action::v1::{ErrorDetail, Status as TaskStatus, TokenUsage};
 use proto::execution::v1::AgentRun;
 use proto::task::v1::frame::Body;
 use proto::task::v1::{CancelTaskRequest, Task, WatchTaskRequest, WatchTaskResponse};
-use service_kit::Caller;
+use quota::Window;
+use service_kit::{Caller, NotAdmitted};
 use tonic::Streaming;
 
+use crate::chat::{self, ChatBody};
 use crate::edge::Edge;
+use crate::headers::Destination;
+use crate::made::NewTask;
+use crate::places::Seat;
+use crate::tasks;
 use crate::view::Source;
 
 /// How often something that broke is tried again, and the first pause before that.
@@ -42,10 +48,11 @@ pub(crate) struct Watch {
     /// Where the last frame stood.
     position: (String, u64),
     given_up: GivenUp,
+    _place: Seat,
 }
 
 /// Cancels a task that nobody waits for any more.
-pub(crate) struct GivenUp {
+struct GivenUp {
     edge: Edge,
     caller: Caller,
     task: String,
@@ -54,27 +61,53 @@ pub(crate) struct GivenUp {
 
 impl GivenUp {
     /// Watches over a task from before it is sent: whoever drops this gives the task up, unless it is over.
-    pub(crate) fn of(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
+    fn of(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
         Self { edge: edge.clone(), caller: caller.clone(), task: task.to_string(), over: false }
     }
 
     /// Watches over a task that goes on also when nobody waits: its client may come back for it.
-    pub(crate) fn never(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
+    fn never(edge: &Edge, caller: &Caller, task: TaskId) -> Self {
         let mut given_up = Self::of(edge, caller, task);
         given_up.over = true;
         given_up
     }
 
     /// Notes that there is nothing to give up.
-    pub(crate) fn disarm(mut self) {
+    fn disarm(mut self) {
         self.over = true;
     }
 }
 
 impl Watch {
+    /// Sends a message, and begins to watch what comes of it; returns how the limits stand after the charge. Nobody gives up the task
+    /// of a message that may be sent again. One that was let in before is shown from its beginning, whatever the limits say by now.
+    pub(crate) async fn send(
+        edge: &Edge,
+        caller: Caller,
+        to: Destination,
+        text: ChatBody,
+        task: NewTask,
+        place: Seat,
+    ) -> Result<(Self, Vec<Window>), NotAdmitted> {
+        let watched = if task.repeats { GivenUp::never } else { GivenUp::of };
+        let given_up = watched(edge, &caller, task.id);
+        if task.answered && tasks::find(edge, &caller, task.id).await.is_ok() {
+            return Ok((Self::open(given_up, place).await?, Vec::new()));
+        }
+        match chat::post(edge, caller, to, text, task).await {
+            Ok((_, windows)) => Ok((Self::open(given_up, place).await?, windows)),
+            Err(refused) => {
+                if !refused.failure.leaves_doubt() {
+                    given_up.disarm();
+                }
+                Err(refused)
+            }
+        }
+    }
+
     /// Begins to watch a task that was sent.
-    pub(crate) async fn open(given_up: GivenUp) -> Result<Self, Failure> {
-        let mut watch = Self { frames: None, position: (String::new(), 0), given_up };
+    async fn open(given_up: GivenUp, place: Seat) -> Result<Self, Failure> {
+        let mut watch = Self { frames: None, position: (String::new(), 0), given_up, _place: place };
         watch.reopen().await?;
         Ok(watch)
     }

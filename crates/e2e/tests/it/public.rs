@@ -93,6 +93,75 @@ async fn anybody_talks_to_a_public_agent_at_its_tenants_cost_and_within_a_limit_
     assert!(usage["agent_requests"].as_u64() >= Some(5), "the tenant pays: {usage}");
 }
 
+/// Sends a message under a key; returns the answer's status, whether it was given before, and its body.
+async fn send_again(owner: &Client, path: &str, key: &str, accept: &str, body: &Value) -> (u16, bool, String) {
+    let request = owner.http.post(owner.url(path)).header("idempotency-key", key).header("accept", accept);
+    let response = request.json(body).send().await.expect("the edge answers");
+    let again = response.headers().contains_key("idempotency-replayed");
+    (response.status().as_u16(), again, response.text().await.expect("a body"))
+}
+
+#[tokio::test]
+async fn a_visitors_message_that_is_sent_again_is_one_message_of_one_conversation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
+    let owner = Client::of_demo(folder.path(), "enterprise");
+    publish(&owner, "open", true).await;
+    publish(&owner, "other", true).await;
+    let path = format!("/{}/open-slug", owner.fact("tenant_id"));
+    let asked = json!({ "message": QUESTION });
+    let json = "application/json";
+    let (status, again, first) = send_again(&owner, &path, "key-1", json, &asked).await;
+    assert_eq!((status, again), (200, false), "{first}");
+    assert_eq!(send_again(&owner, &path, "key-1", json, &asked).await, (200, true, first));
+    let (status, _, other) = send_again(&owner, &path, "key-1", json, &json!({ "message": "else" })).await;
+    assert_eq!(status, 422, "{other}");
+    assert!(other.contains("IDEMPOTENCY_MISMATCH"), "{other}");
+
+    let events = "text/event-stream";
+    let (status, again, streamed) = send_again(&owner, &path, "key-2", events, &asked).await;
+    assert_eq!((status, again), (200, false), "{streamed}");
+    let (status, again, shown) = send_again(&owner, &path, "key-2", events, &asked).await;
+    assert_eq!((status, again), (200, true), "{shown}");
+    let answer = |text: &str| text.split("event: answer").nth(1).map(str::to_owned).expect("the whole answer");
+    assert_eq!(answer(&streamed), answer(&shown), "the same session, the same text");
+
+    let elsewhere = path.replace("open-slug", "other-slug");
+    let (status, again, _) = send_again(&owner, &elsewhere, "key-1", json, &asked).await;
+    assert_eq!((status, again), (200, false), "another agent's keys are others");
+    let listed = owner.ask(Method::GET, "/api/v1/tasks", None).await.body;
+    let of_public = |task: &&Value| task["session_id"].as_str().is_some_and(|id| id.starts_with("public-"));
+    let sent = listed["tasks"].as_array().expect("tasks").iter().filter(of_public).count();
+    assert_eq!(sent, 3, "{listed}");
+    let (status, _, wrong) = send_again(&owner, &path, "a key", json, &asked).await;
+    assert!(status == 400 && wrong.contains("Idempotency-Key"), "{status}: {wrong}");
+}
+
+#[tokio::test]
+async fn a_visitor_is_shown_its_own_limits_and_none_of_the_owners() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _nooble = Nooble::up(folder.path(), &["--demo"], &[WORDS]).await;
+    let owner = Client::of_demo(folder.path(), "professional");
+    let agent = format!("/api/v1/agents/{}", owner.fact("agent_id"));
+    let published = owner.ask(Method::PATCH, &agent, Some(json!({ "is_public": true }))).await;
+    let path = format!("/{}/{}", owner.fact("tenant_id"), published.body["slug"].as_str().expect("a slug"));
+    let policy = |response: &reqwest::Response| {
+        let told = |name: &str| response.headers()[name].to_str().expect("text").to_owned();
+        assert!(told("x-ratelimit-remaining").parse::<u64>().is_ok() && !told("ratelimit").is_empty());
+        told("ratelimit-policy")
+    };
+    let described = owner.http.get(owner.url(&path)).send().await.expect("the edge answers");
+    let told = policy(&described);
+    assert!(told.starts_with("\"visits\";q=") && !told.contains(','), "{told}");
+    for accept in ["application/json", "text/event-stream"] {
+        let request = owner.http.post(owner.url(&path)).header("accept", accept);
+        let answered = request.json(&json!({ "message": QUESTION })).send().await.expect("the edge answers");
+        assert_eq!(answered.status(), 200);
+        let told = policy(&answered);
+        assert!(told.starts_with("\"address\";q=") && !told.contains(','), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn an_agent_that_is_public_no_more_ceases_to_answer() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -107,6 +107,11 @@ async fn a_task_is_found_listed_and_watched(client: &Client) {
     let rest = request.send().await.expect("the edge answers").text().await.expect("a body");
     assert!(!rest.lines().any(|line| line.starts_with("id: ")), "everything was seen: {rest}");
     assert_eq!(rest.matches("event: task\n").count(), 2);
+    let stale = client.http.get(client.url(&format!("/api/v1/tasks/{id}/events"))).bearer_auth(key);
+    let stale = stale.header("Last-Event-ID", "another-numbering:7").send().await.expect("the edge answers");
+    let told = stale.text().await.expect("a body");
+    let gap = told.split("event: gap\n").nth(1).expect("a gap that is told");
+    assert!(gap.lines().any(|line| line.starts_with("data: ") && line.contains("\"reason\":\"epoch\"")), "{told}");
     let listed = get(client, "/api/v1/tasks?status=completed&page_size=5").await;
     let tasks = listed.body["tasks"].as_array().expect("tasks");
     assert!(tasks.iter().any(|task| task["task_id"] == id), "{}", listed.body);
@@ -230,8 +235,9 @@ async fn the_contract_is_served_and_so_is_a_page_to_read_it(client: &Client) {
     let contract: Value = contract.json().await.expect("JSON");
     assert!(contract["openapi"].as_str().expect("a version").starts_with("3.1"));
     assert!(contract["paths"]["/api/chat/send"]["post"]["operationId"] == "sendMessage");
-    let page = client.http.get(client.url("/docs/")).send().await.expect("the edge answers");
+    let page = client.http.get(client.url("/")).send().await.expect("the edge answers");
     let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
     assert!(policy.contains("default-src 'self'"), "nothing comes from elsewhere");
     assert!(page.text().await.expect("a page").contains("swagger-ui"));
+    get(client, "/docs/nothing").await.problem(404, "not-found", None);
 }

@@ -114,6 +114,36 @@ async fn a_lost_task_that_is_submitted_again_is_charged_nothing_more() {
     assert_eq!(redis.command(&["HGET", "usage:acme:2024-02-29", "total_requests"]), "1");
 }
 
+#[tokio::test]
+async fn a_lost_task_that_ends_after_all_is_charged_what_was_reserved_and_nothing_more() {
+    let redis = testkit::Redis::start().await;
+    let config = Config { lease: Duration::from_mins(10), ..Config::default() };
+    let tiers = free(|limits| (limits.concurrent_tasks, limits.tokens_per_day) = (Some(1), Some(1000)));
+    let quota = configured(&redis, tiers, config).await;
+    let lost = task(Tier::Free, 100);
+    quota.clone().at(at(minute(0))).admit(lost.clone()).await.unwrap();
+    let later = quota.at(at(minute(10)));
+    later.admit(task(Tier::Free, 10)).await.expect("the lost one makes room");
+    assert!(!later.settle(&acme(), Tier::Free, lost.task.unwrap(), 70.into()).await.unwrap());
+    assert_eq!(tokens(&later).await, Some(890));
+}
+
+#[tokio::test]
+async fn what_may_be_a_repetition_is_admitted_again_also_where_a_refusal_is_remembered() {
+    let redis = testkit::Redis::start().await;
+    let tiers = free(|limits| (limits.per_minute, limits.concurrent_tasks) = (Some(1), Some(5)));
+    let quota = with(&redis, tiers).await.at(at(NOON * 1000));
+    let first = task(Tier::Free, 0);
+    quota.admit(first.clone()).await.unwrap();
+    for _ in 0..2 {
+        quota.admit(task(Tier::Free, 0)).await.unwrap_err();
+    }
+    let again = Charge { repeats: true, ..first };
+    quota.admit(again).await.expect("it was admitted before");
+    let other = Charge { repeats: true, ..task(Tier::Free, 0) };
+    quota.admit(other).await.expect_err("this one was not");
+}
+
 /// What is left of the tokens of a day.
 async fn tokens(quota: &Quota) -> Option<u64> {
     left(&quota.status(&acme(), Tier::Free).await.expect("Redis answers"), "tokens-day")

@@ -25,11 +25,12 @@ pub struct Spend {
     task: Option<TaskId>,
     tokens: u64,
     lease: Option<Duration>,
+    repeats: bool,
 }
 
 impl From<UsageKind> for Spend {
     fn from(kind: UsageKind) -> Self {
-        Self { kind, session: None, agent: None, address: None, task: None, tokens: 0, lease: None }
+        Self { kind, session: None, agent: None, address: None, task: None, tokens: 0, lease: None, repeats: false }
     }
 }
 
@@ -72,6 +73,12 @@ impl Spend {
         Self { lease: Some(lease), ..self }
     }
 
+    /// Says that its task may have been admitted before, by whoever was not told: it is charged once.
+    #[must_use]
+    pub fn repeating(self, repeats: bool) -> Self {
+        Self { repeats, ..self }
+    }
+
     /// Counts it for the session of an action, and the action's task among those that go on, unless that was said.
     #[must_use]
     pub fn of_action(self, action: &Action) -> Self {
@@ -81,8 +88,8 @@ impl Spend {
 
     pub(super) fn charge(self, caller: &Caller) -> Result<Charge, Failure> {
         let (tenant, tier) = caller.tenant()?;
-        let Self { kind, session, agent, address, task, tokens, lease } = self;
-        Ok(Charge { tenant, tier, kind, session, agent, address, task, tokens, lease })
+        let Self { kind, session, agent, address, task, tokens, lease, repeats } = self;
+        Ok(Charge { tenant, tier, kind, session, agent, address, task, tokens, lease, repeats })
     }
 }
 

@@ -26,7 +26,7 @@ use crate::service::Work;
 use crate::{Kit, Service, admin, queue_service, task_service, tls};
 
 /// Most calls at once over one connection.
-const MOST_STREAMS: u32 = 1000;
+const MOST_STREAMS: u32 = 4000;
 /// Most streams of a connection that were reset before they were looked at.
 const MOST_RESETS: usize = 50;
 /// Most bytes of the headers of a call.

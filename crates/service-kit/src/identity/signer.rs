@@ -8,6 +8,7 @@ use fault::{Failure, reason};
 use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use uuid::Uuid;
 
 use super::{Caller, Scopes, Tenant};
 use crate::config::Secret;
@@ -84,6 +85,14 @@ impl Signer {
         text.push('.');
         URL_SAFE_NO_PAD.encode_string(mac, &mut text);
         text
+    }
+
+    /// Returns the name that follows from another one, the same in every process of the mesh; nobody else can tell it.
+    pub fn name(&self, of: &str) -> Uuid {
+        let mac = self.mac.clone().chain_update(b"name\n").chain_update(of).finalize().into_bytes();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&mac[..16]);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
     /// Reads the value of [`HEADER`]. Fails with `IDENTITY_FORGED` unless it was signed with the key and is in force.

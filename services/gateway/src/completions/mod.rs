@@ -9,15 +9,14 @@ pub(crate) mod models;
 mod request;
 mod shape;
 
-use action::TaskId;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use fault::{Failure, reason};
 use futures::StreamExt as _;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use service_kit::NotAdmitted;
 use service_kit::identity::Standing;
 
@@ -26,11 +25,11 @@ pub(crate) use shape::{reshape, speaks_to};
 
 use crate::edge::Edge;
 use crate::identity::Staying;
-use crate::made::{MadeBefore, MadeId};
+use crate::made::NewTask;
 use crate::openapi::OpenAiErrorView;
 use crate::problem::Refusal;
-use crate::watch::{GivenUp, Watch};
-use crate::{body, chat, limits, tasks};
+use crate::watch::Watch;
+use crate::{body, limits};
 use chunk::{Completion, Labels};
 use request::Question;
 
@@ -44,8 +43,7 @@ use request::Question;
 pub(crate) async fn create(
     State(edge): State<Edge>,
     Staying(standing): Staying,
-    made: Option<Extension<MadeId>>,
-    before: Option<Extension<MadeBefore>>,
+    extensions: Extensions,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -53,26 +51,11 @@ pub(crate) async fn create(
     let fields = body::json_object(&headers, body, edge.body()).await?;
     let Question { model, to, text, stream, with_usage } = Question::read(body::typed(fields)?, &headers)?;
     let caller = standing.caller().clone();
-    let task = made.as_ref().map_or_else(TaskId::new, |Extension(MadeId(id))| (*id).into());
-    let watched = if made.is_some() { GivenUp::never } else { GivenUp::of };
-    let given_up = watched(&edge, &caller, task);
-    // What was let in once is shown again, whatever the limits say by now.
-    if before.is_some() && tasks::find(&edge, &caller, task).await.is_ok() {
-        let watch = Watch::open(given_up).await?;
-        let labels = Labels::new(&task.to_string(), model);
-        return Ok(in_pieces(standing, watch, labels, with_usage).into_response());
-    }
-    let (accepted, windows) = match chat::post(&edge, caller, to, text, task).await {
-        Ok(accepted) => accepted,
-        Err(refused) => {
-            if !refused.failure.leaves_doubt() {
-                given_up.disarm();
-            }
-            return Err(limits::refused(of_model(refused)));
-        }
-    };
-    let watch = Watch::open(given_up).await?;
-    let labels = Labels::new(accepted.task_id(), model);
+    let task = NewTask::of(&extensions);
+    let place = edge.watches.seat(&caller.tenant()?.0).map_err(|full| full.of("answers on their way"))?;
+    let sent = Watch::send(&edge, caller, to, text, task, place).await;
+    let (watch, windows) = sent.map_err(|refused| limits::refused(of_model(refused)))?;
+    let labels = Labels::new(&task.id.to_string(), model);
     let limits = limits::openai_headers(&windows);
     if stream {
         return Ok((limits, in_pieces(standing, watch, labels, with_usage)).into_response());

@@ -9,8 +9,9 @@ mod visits;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use action::{ContextType, SessionId, TaskId, agent_run};
+use action::{ContextType, SessionId, agent_run};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -18,10 +19,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fault::{Failure, Fault as _, Problem, reason};
 use futures::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use proto::execution::v1::AgentRun;
+use quota::Window;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use service_kit::NotAdmitted;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -29,16 +32,19 @@ pub(crate) use resolver::{ExecutionContextResolver, Resolved};
 pub(crate) use visits::Visits;
 
 use crate::body;
-use crate::chat::{self, ChatBody};
+use crate::chat::ChatBody;
 use crate::client::ClientAddress;
 use crate::edge::Edge;
 use crate::headers::Destination;
+use crate::idempotent::{self, Sender};
 use crate::identity::recognise;
+use crate::limits;
+use crate::made::NewTask;
 use crate::openapi::ProblemView;
 use crate::problem::Refusal;
 use crate::router::{method_not_allowed, not_found};
 use crate::view::kind_word;
-use crate::watch::{Answer, GivenUp, Seen, Watch};
+use crate::watch::{Answer, Seen, Watch};
 use place::Place;
 
 /// A public agent, as anybody sees it.
@@ -102,18 +108,25 @@ pub(crate) async fn or_not_found(State(edge): State<Edge>, request: Request) -> 
         return not_found().into_response();
     };
     let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
-    if let Err(failure) = edge.visits.take(address, &place).await {
-        return Refusal::from(failure).into_response();
-    }
+    let visits = match edge.visits.take(address, &place).await {
+        Ok(visits) => visits,
+        Err(refused) => return limits::refused(refused).into_response(),
+    };
     let answered = match *request.method() {
         Method::GET | Method::HEAD => describe(&edge, &place).await.map(IntoResponse::into_response),
+        Method::POST if idempotent::has_key(&request) => ask_once(&edge, &place, request).await,
         Method::POST => ask(&edge, &place, request).await,
         _ => edge.contexts.resolve_from_url(&place.tenant, &place.slug).await.map_or_else(
             |failure| Err(failure.into()),
             |_| Err(method_not_allowed().with_headers(HeaderMap::from_iter([(header::ALLOW, METHODS)]))),
         ),
     };
-    answered.unwrap_or_else(IntoResponse::into_response)
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    // Which limit a visitor met says the refusal itself, if it is the visitor's.
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        limits::show_at_least(response.headers_mut(), &visits);
+    }
+    response
 }
 
 /// Describes an agent that anybody may talk to.
@@ -143,6 +156,7 @@ async fn describe(edge: &Edge, place: &Place) -> Result<Json<PublicAgentView>, R
     params(
         ("tenant_slug" = String, Path, description = "The tenant's id"),
         ("slug" = String, Path, description = "The agent's slug, or `agent-` and the slug"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes sending it again safe, and lets the agent answer without its client"),
     ),
     request_body = PublicBody,
     responses((status = 200, body = PublicAnswerView), (status = "default", response = ProblemView)),
@@ -154,40 +168,66 @@ async fn ask(edge: &Edge, place: &Place, request: Request) -> Result<Response, R
     let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
     let address = address.ok_or_else(Failure::internal)?;
     let (text, session) = read(edge, &parts.headers, body).await?;
+    let task = NewTask::of(&parts.extensions);
+    // A message that is sent again begins the same conversation.
+    let begun = || if task.repeats { edge.signer.name(&task.id.to_string()) } else { Uuid::new_v4() };
+    let session = session.unwrap_or_else(begun);
     let to = destination(edge, &resolved, session, address)?;
-    let task = TaskId::new();
-    let given_up = GivenUp::of(edge, &resolved.owner, task);
-    if let Err(refused) = chat::post(edge, resolved.owner.clone(), to, text, task).await {
-        if !refused.failure.leaves_doubt() {
-            given_up.disarm();
-        }
-        return Err(to_anybody(&refused.failure));
-    }
-    let watch = Watch::open(given_up).await?;
+    let place = edge.visitors_watches.seat(&resolved.owner.tenant()?.0).map_err(|_| busy())?;
+    let sent = Watch::send(edge, resolved.owner.clone(), to, text, task, place).await;
+    let (watch, windows) = sent.map_err(to_anybody)?;
+    let limits = limits::headers(&windows.into_iter().filter(is_address).collect::<Vec<_>>());
     if wants_events(&parts.headers) {
         let events = events(watch, session).map(Ok::<_, Infallible>);
-        return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
+        return Ok((limits, Sse::new(events).keep_alive(KeepAlive::default())).into_response());
     }
     let answer = watch.answer().await?;
-    Ok(Json(PublicAnswerView::of(session, answer)).into_response())
+    Ok((limits, Json(PublicAnswerView::of(session, answer))).into_response())
+}
+
+/// How many visitors of a tenant there are does not concern a visitor.
+fn busy() -> Failure {
+    let text = "the agent answers as many visitors as it can; come back a little later";
+    Failure::new(&reason::OVERLOADED, text).retry_after(Duration::from_secs(5))
+}
+
+/// Tells whether a window is the visitor's own.
+fn is_address(window: &Window) -> bool {
+    window.name == "address"
+}
+
+/// Like [`ask`], of a message that may be sent again. A key is known to the address that it came from, and for the agent that it was
+/// sent to.
+async fn ask_once(edge: &Edge, place: &Place, request: Request) -> Result<Response, Refusal> {
+    let resolved = edge.contexts.resolve_from_url(&place.tenant, &place.slug).await?;
+    let (tenant, _) = resolved.owner.tenant()?;
+    let address = request.extensions().get::<ClientAddress>().map(|client| quota::network(client.0));
+    let route = format!("public\n{}\n{}", resolved.agent.agent_id, address.ok_or_else(Failure::internal)?);
+    let asked = (edge.clone(), place.clone());
+    let handler = tower::service_fn(move |request| {
+        let (edge, place) = asked.clone();
+        async move { Ok::<_, Infallible>(ask(&edge, &place, request).await.unwrap_or_else(IntoResponse::into_response)) }
+    });
+    let most = edge.config.max_body_bytes as u64;
+    Box::pin(idempotent::once_for(edge, Sender { tenant, route, most }, request, handler)).await
 }
 
 /// Says to a visitor what concerns a visitor: which limit of the owner is used up, and how large it is, does not.
-fn to_anybody(failure: &Failure) -> Refusal {
+fn to_anybody(NotAdmitted { failure, windows }: NotAdmitted) -> Refusal {
     let is_own = failure.metadata().iter().any(|(name, value)| name == "window" && value == "address");
     if failure.reason() != &reason::RATE_LIMIT_EXCEEDED || is_own {
-        return failure.clone().into();
+        return limits::refused(NotAdmitted { failure, windows: windows.into_iter().filter(is_address).collect() });
     }
     let told = Failure::new(&reason::RATE_LIMIT_EXCEEDED, "the agent takes no more messages for now");
     told.retry_after(failure.retry_delay().unwrap_or_default()).into()
 }
 
-async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<(ChatBody, Uuid), Failure> {
+async fn read(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<(ChatBody, Option<Uuid>), Failure> {
     let fields = body::json_object(headers, body, edge.body()).await?;
     let PublicBody { message, session } = body::typed(fields)?;
     let run = AgentRun { message, ..AgentRun::default() };
     let run = agent_run::checked(run).map_err(|wrong| wrong.failure())?;
-    Ok((ChatBody::of(run), session.unwrap_or_else(Uuid::new_v4)))
+    Ok((ChatBody::of(run), session))
 }
 
 /// Sessions of the public have names of their own, so that nobody gets into one of the tenant's.

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fault::{Failure, Fault as _, reason};
+use fault::{Failure, reason};
 use moka::sync::Cache;
-use quota::Quota;
-use service_kit::Bucket;
+use quota::{Quota, Window};
+use service_kit::{Bucket, NotAdmitted};
 use tokio::time::Instant;
 
 use super::place::Place;
@@ -37,16 +37,16 @@ impl Visits {
         Self { here: Here::default(), quota, per_minute }
     }
 
-    /// Takes one visit of an address, before anything is looked up for it. Fails with `RATE_LIMIT_EXCEEDED` when it has none left, and with `CONTEXT_NOT_RESOLVED`
-    /// where no tenant can have such a name.
-    pub(super) async fn take(&self, address: Option<IpAddr>, place: &Place) -> Result<(), Failure> {
+    /// Takes one visit of an address, before anything is looked up for it, and returns what it has left. Fails with
+    /// `RATE_LIMIT_EXCEEDED` when that is nothing, and with `CONTEXT_NOT_RESOLVED` where no tenant can have such a name.
+    pub(super) async fn take(&self, address: Option<IpAddr>, place: &Place) -> Result<Vec<Window>, NotAdmitted> {
         let address = address.ok_or_else(Failure::internal)?;
         if !self.here.take(address) {
             let text = "too many addresses are looked up; come back a little later";
-            return Err(Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(Duration::from_secs(1)));
+            return Err(Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(Duration::from_secs(1)).into());
         }
         let tenant = place.named().ok_or_else(unknown)?;
-        self.quota.visit(&tenant, address, self.per_minute).await.map_err(|error| error.failure())
+        Ok(self.quota.visit(&tenant, address, self.per_minute).await?)
     }
 }
 

@@ -1,64 +1,40 @@
 //! How many connections there may be, in all and from one address.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use fault::{Failure, Problem, reason};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-type Held = Arc<Mutex<HashMap<IpAddr, usize>>>;
+use crate::shares::{Share, Shares};
 
 /// Lets connections in, up to a number.
 #[derive(Debug)]
 pub(super) struct Doors {
     all: Arc<Semaphore>,
     most_of_one: usize,
-    held: Held,
+    held: Shares<IpAddr>,
 }
 
 /// A connection that was let in.
 #[derive(Debug)]
 pub(super) struct Entered {
     _permit: OwnedSemaphorePermit,
-    counted: Option<(IpAddr, Held)>,
+    _counted: Option<Share<IpAddr>>,
 }
 
 impl Doors {
     /// Takes the greatest number of connections, and of those from one address.
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), most_of_one, held: Held::default() }
+        Self { all: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), most_of_one, held: Shares::default() }
     }
 
     /// Lets a connection in if there is room. Many clients come by the address of a trusted proxy, so it is not counted.
     pub(super) fn enter(&self, from: IpAddr, is_proxy: bool) -> Option<Entered> {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        if is_proxy {
-            return Some(Entered { _permit: permit, counted: None });
-        }
-        let from = household(from);
-        let mut held = lock(&self.held);
-        let own = held.entry(from).or_default();
-        if *own >= self.most_of_one {
-            return None;
-        }
-        *own += 1;
-        drop(held);
-        Some(Entered { _permit: permit, counted: Some((from, Arc::clone(&self.held))) })
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        let Some((from, held)) = self.counted.take() else { return };
-        let mut held = lock(&held);
-        if let Some(own) = held.get_mut(&from) {
-            *own -= 1;
-            if *own == 0 {
-                held.remove(&from);
-            }
-        }
+        let counted = if is_proxy { None } else { Some(self.held.take(quota::network(from), self.most_of_one)?) };
+        Some(Entered { _permit: permit, _counted: counted })
     }
 }
 
@@ -72,22 +48,6 @@ pub(super) fn turn_away(stream: &TcpStream) {
         body.len()
     );
     let _gone = stream.try_write(answer.as_bytes());
-}
-
-/// Who holds an IPv6 address holds the rest of its /64 as well.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
-/// The map is whole at every moment, also when somebody panicked beside it.
-fn lock(held: &Held) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -107,7 +67,7 @@ mod tests {
         let proxied = doors.enter(one, true).unwrap();
         assert!(doors.enter(other, false).is_none(), "all places are taken");
         drop((second, third, again, proxied));
-        assert!(lock(&doors.held).is_empty());
+        assert!(doors.held.is_empty());
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! The sockets of the process: each has its place, and they end when it does.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use action::TenantId;
-use fault::{Failure, reason};
+use fault::Failure;
 use session::connections::Lease;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::dozing::Dozing;
-use super::places::{Full, Places, Seat};
+use crate::places::{Doorway, Full, Places, Seat};
 
 /// Time between two closes when all sockets are closed, so that their clients do not come back as one.
 const APART: Duration = Duration::from_millis(2);
@@ -43,7 +43,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 enum Kind {
     /// Nobody has proved who they are.
-    Stranger { _permit: OwnedSemaphorePermit },
+    Stranger { _doorway: Doorway },
     /// Of a tenant.
     Seat { _seat: Seat },
     /// Given back.
@@ -92,16 +92,12 @@ impl Sockets {
     /// Takes a place for something that a socket of a tenant looks at besides its session: so many in all, at most half of
     /// them of one tenant, so that nobody takes the streams to the orchestrators for themselves.
     pub(super) fn look(&self, tenant: &TenantId) -> Result<Seat, Failure> {
-        self.looks.seat(tenant).map_err(|full| {
-            let (Full::Process(most) | Full::Tenant(most) | Full::Strangers(most)) = full;
-            let text = format!("{most} subscriptions are held here already; leave some, or try again later");
-            Failure::new(&reason::OVERLOADED, text).retry_after(Duration::from_secs(5)).with("limit", most.to_string())
-        })
+        self.looks.seat(tenant).map_err(|full| full.of("subscriptions"))
     }
 
     /// Takes a place of somebody who has yet to prove who they are.
-    pub(crate) fn knock(&self) -> Result<Place, Full> {
-        let kind = Kind::Stranger { _permit: self.places.stand()? };
+    pub(crate) fn knock(&self, from: IpAddr) -> Result<Place, Full> {
+        let kind = Kind::Stranger { _doorway: self.places.stand(from)? };
         Ok(Place { kind, lease: None, _tracked: self.tracker.token() })
     }
 

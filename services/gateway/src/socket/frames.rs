@@ -195,14 +195,8 @@ impl Addressee {
 
     /// Tells that frames are gone for good, or may be; those after its position follow.
     pub(crate) fn gap(&self, gap: &proto::orchestrator::v1::Gap) -> Envelope {
-        let known = |position: u64| (position > 0).then_some(position);
-        let data = json!({
-            "missed_from": known(gap.missed_from),
-            "missed_to": known(gap.missed_to),
-            "reason": gap.reason,
-            "epoch": gap.epoch,
-            "seq": gap.after,
-        });
+        let missed = (gap.missed_from, gap.missed_to);
+        let data = gap_data(missed, &gap.reason, (&gap.epoch, gap.after));
         Envelope { epoch: Some(gap.epoch.clone()), seq: Some(gap.after), ..self.envelope(Kind::Gap, data) }
     }
 
@@ -216,6 +210,12 @@ impl Addressee {
     pub(crate) fn protocol_error(&self, error: &ProtocolError) -> Envelope {
         self.envelope(Kind::Error, error.data())
     }
+}
+
+/// Says which frames are gone, and where it goes on; a position of 0 is one that nobody knows.
+pub(crate) fn gap_data(missed: (u64, u64), reason: &str, (epoch, seq): (&str, u64)) -> Value {
+    let known = |position: u64| (position > 0).then_some(position);
+    json!({ "missed_from": known(missed.0), "missed_to": known(missed.1), "reason": reason, "epoch": epoch, "seq": seq })
 }
 
 /// Something about the conversation on the socket itself, as opposed to a task.
