@@ -190,7 +190,8 @@ class Session:
                 await self._inbox.room()
                 opened, code, reason = await self._connect()
             except NoobleError as error:
-                if error.is_final:
+                # Another ticket may do.
+                if error.is_final and error.field != "ticket":
                     return self._end(error)
                 wait = error.retry_after or 0.0
             except OSError:

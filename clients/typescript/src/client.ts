@@ -76,6 +76,8 @@ interface Request {
   body?: unknown;
   waitWhenLimited?: boolean;
   retries?: number;
+  /** Sent without the credential. */
+  anonymous?: boolean;
   signal?: AbortSignal;
 }
 
@@ -142,6 +144,20 @@ export class Nooble {
     const path = "/api/v1/ws-tickets";
     const { ticket } = await this.#json<{ ticket: string }>({ method: "POST", path, headers, body, ...options });
     return ticket;
+  }
+
+  /**
+   * Asks without an upgrade for what a socket was refused, which does not say why: fails with what stands against it, and returns when
+   * nothing does. With the credential, unless one stands in the path.
+   */
+  async knock(path: string, options: { anonymous: boolean; signal?: AbortSignal }): Promise<void> {
+    try {
+      await this.#json({ path, retries: 0, ...options });
+    } catch (error) {
+      // Who stands between may know no more than that this is no upgrade; only the edge says what will not change.
+      const nothing = error instanceof NoobleError && (error.field === "Upgrade" || (error.isFinal && error.reason === "unknown"));
+      if (!nothing) throw error;
+    }
   }
 
   /** Opens a session, which stays open through lost connections. */
@@ -226,7 +242,7 @@ export class Nooble {
 
   /** One try. The time limit holds for the head, and for a body that `read` reads; a stream may take longer. */
   async #once<T>(request: Request, read?: (response: Response) => Promise<T>): Promise<T | Response> {
-    const key = await this.credential();
+    const key = request.anonymous ? undefined : await this.credential();
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error("no answer in time")), this.options.timeout ?? 30_000);
     const stop = () => late.abort(request.signal?.reason);

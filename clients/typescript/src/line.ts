@@ -48,7 +48,14 @@ export class Line {
   #heard = Date.now();
   #watch: ReturnType<typeof setInterval>;
 
-  private constructor(private readonly socket: Socket, heartbeat: number, token: string | undefined, take: (frame: Frame) => void) {
+  private constructor(
+    private readonly socket: Socket,
+    /** Asks why the server does not let us in. */
+    readonly knock: (signal: AbortSignal) => Promise<void>,
+    heartbeat: number,
+    token: string | undefined,
+    take: (frame: Frame) => void,
+  ) {
     this.ended = new Promise((resolve) => (this.#end = resolve));
     this.#watch = setInterval(() => this.#look(heartbeat), Math.min(heartbeat, GREETING) / 4);
     socket.addEventListener("open", () => {
@@ -88,9 +95,11 @@ export class Line {
     const headers = auth === "header" && key !== undefined ? [{ headers: { Authorization: `Bearer ${key}` } }] : [];
     const Constructor = defaults.webSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
     if (!Constructor) throw new TypeError("there is no WebSocket here: pass one as `webSocket`");
-    const address = `${url.replace(/^http/, "ws")}/ws/${encodeURIComponent(session)}?${query}`;
-    const socket = new Constructor(address, protocols, ...headers);
-    return new Line(socket, options.heartbeat ?? 25_000, auth === "frame" ? key : undefined, take);
+    const path = `/ws/${encodeURIComponent(session)}?${query}`;
+    const socket = new Constructor(url.replace(/^http/, "ws") + path, protocols, ...headers);
+    const anonymous = auth === "ticket" || auth === "frame";
+    const knock = (signal: AbortSignal) => client.knock(path, { anonymous, signal });
+    return new Line(socket, knock, options.heartbeat ?? 25_000, auth === "frame" ? key : undefined, take);
   }
 
   send(frame: Record<string, unknown>): void {

@@ -219,20 +219,21 @@ export class Session {
     let attempt = 0;
     while (!this.#error) {
       const began = Date.now();
-      let end: LineEnd;
+      let [end, wait]: [LineEnd, number] = [{ code: 1006, reason: "", opened: false }, 0];
       try {
         end = await this.#connect();
       } catch (error) {
         // Anything but a refusal is a mistake, such as an address that is none, which would be made for ever.
         if (!(error instanceof NoobleError)) return this.#finish(broken(error));
-        if (error.isFinal) return this.#finish(error);
-        end = { code: 1006, reason: "", opened: false };
+        // Another ticket may do.
+        if (error.isFinal && error.field !== "ticket") return this.#finish(error);
+        wait = (error.retryAfter ?? 0) * 1000;
       }
       if (this.#error) return;
       if (FATAL(end.code)) return this.#finish(over(end));
       if (end.opened && Date.now() - began > STEADY) attempt = 0;
       const told = /retry_after_ms=(\d+)/.exec(end.reason)?.[1];
-      const again = told === undefined ? jitter(attempt) : Number(told);
+      const again = told === undefined ? wait + jitter(attempt) : Number(told);
       attempt += 1;
       void this.#emit("close", { code: end.code, reason: end.reason, again });
       await sleep(again, this.#stop.signal).catch(() => undefined);
@@ -254,10 +255,8 @@ export class Session {
     this.#inbox.silence();
     for (const { reject } of this.#requests.values()) reject(lost("the connection broke before the answer came"));
     this.#requests.clear();
-    // A browser does not say why a handshake failed. The same credential is asked for a ticket, which is refused for the same reasons.
-    if (!end.opened && !this.#error && this.options.auth !== "ticket" && this.client.options.key !== undefined) {
-      await this.client.ticket(this.id, { signal: this.#stop.signal, retries: 0 });
-    }
+    // A browser does not say why a handshake failed.
+    if (!end.opened && !this.#error) await line.knock(this.#stop.signal);
     return end;
   }
 

@@ -119,6 +119,42 @@ test("a wrong key ends the session, also where the socket does not say why", asy
   assert.equal(other.status, 403);
 });
 
+test("a refused agent ends the session with what the server says, however the socket proves who is there", async () => {
+  for (const auth of ["subprotocol", "ticket", "header"] as Auth[]) {
+    const error = await ended(tenant("enterprise").session(sessionId(), { auth, agent: "no-such-agent" }));
+    assert.deepEqual([auth, error.status, error.reason, error.field], [auth, 403, "ACCESS_DENIED", "agent_id"]);
+  }
+});
+
+test("a ticket that was used before is no end: another one is got", async () => {
+  const client = tenant("enterprise");
+  const id = sessionId();
+  const used = await client.ticket(id);
+  const first = client.session(id, { auth: "ticket", ticket: async () => used });
+  await first.ready();
+  let got = 0;
+  const second = client.session(id, { auth: "ticket", ticket: async () => ((got += 1) === 1 ? used : client.ticket(id)) });
+  await second.ready();
+  assert.equal(got, 2);
+  first.close();
+  second.close();
+});
+
+test("where there is no place the session waits as long as the server says", async () => {
+  const client = tenant("free");
+  const held: Session[] = [];
+  const full = await new Promise<{ again: number | undefined }>((resolve) => {
+    // A free tenant may have ten.
+    for (let socket = 0; socket < 12; socket += 1) {
+      const session = client.session(sessionId());
+      session.on("close", resolve);
+      held.push(session);
+    }
+  });
+  assert.ok(full.again! >= 1000, String(full.again));
+  for (const session of held) session.close();
+});
+
 test("a mistake ends the session instead of being made for ever", async () => {
   const error = await ended(tenant("enterprise", { key: "no token at all" }).session(sessionId()));
   assert.equal(error.reason, "client_failed");
