@@ -8,13 +8,15 @@ use proto::task::v1::WatchTaskRequest;
 use proto::task::v1::task_service_client::TaskServiceClient;
 use testkit::openai::{Mode, OpenAi};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{PATIENCE, QUESTION, WORDS, channel};
 
 const GRACE: Duration = Duration::from_secs(6);
 /// What the end of telemetry and of the runtime may take beyond.
 const REST: Duration = Duration::from_secs(2);
+/// What a process has after its grace, for telemetry (docs/operating.md).
+const AFTER_GRACE: Duration = Duration::from_secs(6);
 
 #[tokio::test]
 async fn nothing_that_is_stuck_holds_a_process_beyond_its_grace_and_its_work_is_given_back() {
@@ -89,4 +91,34 @@ async fn stuck(client: &Client, said: &str) -> TcpStream {
     let mut stream = TcpStream::connect(&client.address).await.expect("reached");
     stream.write_all(said.as_bytes()).await.expect("taken");
     stream
+}
+
+#[tokio::test]
+async fn a_collector_and_a_redis_that_say_nothing_any_more_hold_no_process() {
+    // Takes connections, and never says a word.
+    let collector = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}", collector.local_addr().expect("an address"));
+    let redis = testkit::Redis::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (url, grace) = (redis.url(), GRACE.as_secs().to_string());
+    let settings = [
+        WORDS,
+        ("REDIS_URL", url.as_str()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("DRAIN_GRACE", grace.as_str()),
+    ];
+    let nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    let sent = client.send("session-1", QUESTION).await;
+    let task = sent["task_id"].as_str().expect("an id").to_owned();
+    testkit::eventually(PATIENCE, || async { client.task(&task).await["status"] == "completed" }).await;
+    let socket = client.socket("session-1", None).await;
+    redis.pause();
+    let begun = Instant::now();
+    nooble.signal(Signal::SIGTERM);
+    let code = nooble.stop(GRACE + AFTER_GRACE + REST).await;
+    redis.resume();
+    assert_eq!(code, Some(0), "it ended by itself");
+    assert!(begun.elapsed() <= GRACE + AFTER_GRACE, "{:?}", begun.elapsed());
+    drop(socket);
 }
