@@ -4,6 +4,10 @@ use axum::extract::Request;
 use fault::{Failure, reason};
 use http::{Version, header};
 
+/// Marks a request whose body has both a length and a transfer encoding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TwoLengths;
+
 /// Most bytes of the line and the header fields.
 pub(crate) const MOST_BYTES: usize = 16 * 1024;
 /// Most header fields.
@@ -24,13 +28,20 @@ pub(crate) fn check(request: &Request) -> Result<(), Failure> {
     if fields.sum::<usize>() + line > MOST_BYTES {
         return too_large(format!("a request has at most {MOST_BYTES} bytes before its body"));
     }
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Failure::new(&reason::INVALID_REQUEST, "a request has one Host").field("Host"));
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
+    check_host(request)?;
+    if request.extensions().get::<TwoLengths>().is_some() {
         let text = "a body has a length or a transfer encoding, not both";
         return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Content-Length"));
+    }
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (encoding, more) = (encodings.next(), encodings.next());
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) || more.is_some() {
+        let text = "the only transfer encoding is `chunked`, once";
+        return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Transfer-Encoding"));
+    }
+    if headers.get_all(header::CONTENT_TYPE).iter().count() > 1 {
+        let text = "Content-Type stands more than once";
+        return Err(Failure::new(&reason::DUPLICATE_HEADER, text).field("Content-Type"));
     }
     if headers
         .get_all(header::CONTENT_ENCODING)
@@ -39,6 +50,21 @@ pub(crate) fn check(request: &Request) -> Result<(), Failure> {
     {
         let text = "a body is sent as it is, without compression";
         return Err(Failure::new(&reason::INVALID_REQUEST, text).field("Content-Encoding"));
+    }
+    Ok(())
+}
+
+/// A request is sent to one host: HTTP/1.1 says it in a field, HTTP/2 in the address, and where both stand they are the same.
+fn check_host(request: &Request) -> Result<(), Failure> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let authority = request.uri().authority();
+    let is_missing = host.is_none() && authority.is_none() && request.version() >= Version::HTTP_11;
+    let differ = |host: &http::HeaderValue| {
+        authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+    };
+    if more.is_some() || is_missing || host.is_some_and(differ) {
+        return Err(Failure::new(&reason::INVALID_REQUEST, "a request has one Host").field("Host"));
     }
     Ok(())
 }

@@ -10,6 +10,10 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+/// Most bytes that are kept of what may be a head, and about as many as one has.
+const MOST_HEARD: usize = 32 * 1024;
+const USUAL_HEAD: usize = 1024;
+
 /// How long a connection waits for its client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -37,14 +41,24 @@ struct State {
     upgraded: bool,
     idle: bool,
     until: Instant,
+    /// What was read since the last request, as far as it may be the head of the next one.
+    head: Vec<u8>,
 }
 
 impl Clock {
     /// Begins with the wait for the first request.
     pub(super) fn start(patience: Patience, multiplexed: bool) -> Self {
         let until = Instant::now() + patience.head;
-        let state =
-            State { patience, multiplexed, answering: Vec::new(), last: 0, upgraded: false, idle: false, until };
+        let state = State {
+            patience,
+            multiplexed,
+            answering: Vec::new(),
+            last: 0,
+            upgraded: false,
+            idle: false,
+            until,
+            head: Vec::new(),
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -70,13 +84,24 @@ impl Clock {
         state.until = Instant::now() + state.patience.head;
     }
 
-    /// Notes that bytes came: between requests they are the beginning of the next one.
-    pub(super) fn heard(&self) {
+    /// Notes what came: between requests it is the beginning of the next one.
+    pub(super) fn heard(&self, bytes: &[u8]) {
         let mut state = self.state();
-        if state.idle && state.answering.is_empty() && !state.multiplexed {
+        if state.multiplexed || state.upgraded || !state.answering.is_empty() {
+            return;
+        }
+        if state.idle {
             state.idle = false;
             state.until = Instant::now() + state.patience.head;
         }
+        let room = MOST_HEARD.saturating_sub(state.head.len()).min(bytes.len());
+        state.head.extend_from_slice(&bytes[..room]);
+    }
+
+    /// Tells whether the head of the request that came last names a length for its body. hyper leaves it out where there is a
+    /// transfer encoding, too.
+    pub(super) fn names_length(&self) -> bool {
+        names_length(&self.state().head)
     }
 
     /// Notes that a request is answered, until what is returned is dropped.
@@ -85,18 +110,29 @@ impl Clock {
         state.last += 1;
         let id = state.last;
         state.answering.push((id, None));
+        state.head.clear();
+        state.head.shrink_to(USUAL_HEAD);
         drop(state);
         Answering { clock: self.clone(), id }
     }
 
     /// Notes that the connection is no HTTP any more, and has its own times.
     pub(super) fn upgrade(&self) {
-        self.state().upgraded = true;
+        let mut state = self.state();
+        (state.upgraded, state.head) = (true, Vec::new());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Looks for a `Content-Length` among the lines of a head.
+fn names_length(head: &[u8]) -> bool {
+    let lines = head.split(|byte| *byte == b'\n').skip(1).map(<[u8]>::trim_ascii);
+    let mut names =
+        lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split(|byte| *byte == b':').next());
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
 }
 
 /// A request that is being answered.
@@ -158,5 +194,22 @@ impl HttpBody for Answered {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_length;
+
+    #[test]
+    fn a_length_is_found_in_the_lines_of_a_head_and_nowhere_else() {
+        let head = |lines: &str| names_length(format!("POST / HTTP/1.1\r\n{lines}\r\n\r\nbody\r\n").as_bytes());
+        for found in ["Content-Length: 5", "host: x\r\ncontent-length:5", "a: b\r\nCONTENT-LENGTH : 5\r\nc: d"] {
+            assert!(head(found), "{found}");
+        }
+        for none in ["host: x", "x-content-length: 5", "x: content-length: 5", "host: x\r\n\r\ncontent-length: 5"] {
+            assert!(!head(none), "{none}");
+        }
+        assert!(!names_length(b"") && !names_length(b"content-length: 5"));
     }
 }

@@ -25,6 +25,7 @@ use tower::Service as _;
 use super::clock::{Answered, Clock, Patience};
 use super::heard::Heard;
 use crate::client::{Peer, Proxies};
+use crate::head::TwoLengths;
 use crate::spent::Spent;
 
 /// Most bytes of a request's line and headers that are read at all; a little more than is taken, so that most of those who send
@@ -226,9 +227,12 @@ async fn answer(
     clock: Clock,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answered>, Infallible> {
-    let answering = clock.answer();
     // What comes behind a body whose length two readers may see differently is not looked at.
     let is_last = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    if is_last && clock.names_length() {
+        request.extensions_mut().insert(TwoLengths);
+    }
+    let answering = clock.answer();
     terms.proxies.tell(peer, &mut request);
     let same = terms.spent.same(&request);
     let again = same.and_then(|same| terms.spent.answer(same, request.headers()));

@@ -1,4 +1,4 @@
-//! A byte stream that tells a clock when bytes come, and fails when its reader takes nothing for too long.
+//! A byte stream that tells a clock what comes and when, and fails when its reader takes nothing for too long.
 
 use std::io;
 use std::pin::Pin;
@@ -43,8 +43,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        if buffer.filled().len() > before {
-            self.clock.heard();
+        let bytes = &buffer.filled()[before..];
+        if !bytes.is_empty() {
+            self.clock.heard(bytes);
         }
         Poll::Ready(read)
     }
