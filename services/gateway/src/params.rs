@@ -42,9 +42,9 @@ impl Params {
         Query::try_from_uri(address).map(|Query(pairs)| Self(pairs)).map_err(|_| unreadable())
     }
 
-    /// Tells whether a parameter stands there, with whatever value.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(key, _)| key == name)
+    /// Tells whether a parameter stands there, however it is written and with whatever value.
+    pub(crate) fn has_ignoring_case(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key.eq_ignore_ascii_case(name))
     }
 
     /// Returns the value of a parameter that may stand once; an empty one counts as absent.

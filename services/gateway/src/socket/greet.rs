@@ -5,6 +5,7 @@ use std::sync::Arc;
 use action::{TenantId, Tier};
 use axum::extract::ws::Message;
 use fault::{Failure, reason};
+use service_kit::Caller;
 
 use super::close::Close;
 use super::drain::Place;
@@ -31,29 +32,35 @@ pub(super) async fn greet(
     place: &mut Place,
 ) -> Result<Principal, Close> {
     let Visitor { wanted, proof } = visitor;
-    let proof = match proof {
+    let mut proof = match proof {
         Some(proof) => proof,
         None => Proof { credential: await_auth(edge, line).await?, user: None },
     };
     // In a box of its own: what it takes to prove somebody is not held as long as the socket is.
-    let (tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
+    let (caller, tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
         Ok(proved) => proved,
         Err(failure) => {
             line.say(ProtocolError::from(&failure).anonymous()).await?;
             return Err(verdict(&failure));
         }
     };
+    proof.user = caller.user;
     let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
     Ok(Principal { edge: edge.clone(), wanted: Arc::new(wanted), proof, addressee })
 }
 
-async fn seated(edge: &Edge, wanted: &Wanted, proof: &Proof, place: &mut Place) -> Result<(TenantId, Tier), Failure> {
+async fn seated(
+    edge: &Edge,
+    wanted: &Wanted,
+    proof: &Proof,
+    place: &mut Place,
+) -> Result<(Caller, TenantId, Tier), Failure> {
     let (caller, tenant, tier) = prove(edge, wanted, proof).await?;
     edge.sockets.proved(place, &tenant).map_err(|full| full.of("sockets"))?;
     if !place.counts() {
         place.count(lease(edge, wanted, &caller).await?);
     }
-    Ok((tenant, tier))
+    Ok((caller, tenant, tier))
 }
 
 /// Waits for the `auth` frame of a socket that came without a credential. Clients that do not read have no more time.

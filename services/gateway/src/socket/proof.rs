@@ -15,7 +15,7 @@ use crate::edge::Edge;
 #[derive(Clone, Debug)]
 pub(super) struct Proof {
     pub(super) credential: Credential,
-    /// The person that a ticket is for, whatever credential stands behind it.
+    /// The person who the socket was proved to be of, by a ticket or by a credential: it stays theirs, whatever credential comes later.
     pub(super) user: Option<UserId>,
 }
 

@@ -12,7 +12,20 @@ use crate::headers::{self, Asserted, name};
 use crate::params::{GRAMMAR, Params, wrong};
 
 /// Parameters that would carry a credential into logs and histories.
-const NOT_IN_ADDRESS: [&str; 4] = ["token", "access_token", "api_key", "key"];
+const NOT_IN_ADDRESS: [&str; 12] = [
+    "token",
+    "access_token",
+    "auth_token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "x-api-key",
+    "key",
+    "jwt",
+    "auth",
+    "authorization",
+    "bearer",
+];
 
 /// A session to follow, and what is asserted about who follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +45,10 @@ impl Wanted {
     /// Reads path, query and headers; what stands in both must agree.
     pub(crate) fn parse(session: &str, params: &Params, headers: &HeaderMap) -> Result<Self, Failure> {
         check_address(params)?;
-        let names = [name::TENANT, name::TIER, name::AGENT, name::USER];
+        let names = [name::TENANT, name::TIER, name::AGENT, name::USER, name::SESSION];
         headers::unique(headers, names.iter())?;
         let session: SessionId = session.parse().map_err(|_| wrong("session_id", GRAMMAR))?;
+        agreed(headers::id(headers, name::SESSION)?, Some(session.clone()), "session_id")?;
         let tenant: Option<TenantId> =
             agreed(headers::id(headers, name::TENANT)?, params.id("tenant_id")?, "tenant_id")?;
         let tier = agreed(headers::tier(headers)?, tier(params)?, "tier")?;
@@ -94,7 +108,7 @@ fn agreed<T: PartialEq>(header: Option<T>, parameter: Option<T>, name: &'static 
 
 /// Refuses a credential in the address.
 fn check_address(params: &Params) -> Result<(), Failure> {
-    let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| params.has(name)) else { return Ok(()) };
+    let Some(name) = NOT_IN_ADDRESS.into_iter().find(|name| params.has_ignoring_case(name)) else { return Ok(()) };
     let text = "a credential does not belong into an address; send it as a header, a subprotocol or an `auth` frame, or get a ticket";
     Err(Failure::new(&reason::INVALID_REQUEST, text).field(name))
 }

@@ -168,6 +168,49 @@ async fn a_socket_ends_with_the_token_that_came_last() {
 }
 
 #[tokio::test]
+async fn a_socket_stays_the_persons_who_opened_it_whatever_credential_comes_later() {
+    let mesh = Mesh::start().await;
+    let of = |user: &str| token(&Grant { user: Some(user.parse().unwrap()), ..grant("pro-1") });
+    for (credential, code) in [(of("user-2"), Some(4503)), (of("user-1"), None), ("nbl_pro-1_key".to_owned(), None)] {
+        let offered = format!("nooble.v1, bearer.{}", of("user-1"));
+        let mut socket = Socket::upgrade(&mesh, PATH, &[("sec-websocket-protocol", &offered)]).await.unwrap();
+        socket.expect("connection_ack").await;
+        socket.say(json!({ "type": "auth", "token": credential })).await;
+        if let Some(code) = code {
+            assert_eq!(socket.expect("error").await["data"]["error_code"], "TENANT_MISMATCH");
+            assert_eq!(socket.closed().await, code);
+            continue;
+        }
+        socket.say(json!({ "type": "send", "data": { "message": "hello", "agent_id": "agent-pro-1" } })).await;
+        socket.expect("task_update").await;
+        assert_eq!(mesh.orchestrator.sent().pop().unwrap().0.user_id, "user-1");
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_end_when_a_credential_that_is_limited_to_agents_takes_the_place_of_another() {
+    let mesh = Mesh::start().await;
+    let mut socket = Socket::open(&mesh, "pro-1", "").await;
+    socket.expect("connection_ack").await;
+    socket.say(json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1"] } })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!(["agent-pro-1"]));
+    let agents = Some(["agent-other".parse().unwrap()].into());
+    let limited = token(&Grant { agents, ..grant("pro-1") });
+    for _ in 0..2 {
+        socket.say(json!({ "type": "auth", "token": limited })).await;
+        socket.say(json!({ "type": "ping" })).await;
+        let told = socket.hear().await.unwrap();
+        if told["type"] == "subscribed" {
+            assert_eq!(told["data"]["agents"], json!([]));
+            socket.expect("pong").await;
+        } else {
+            assert_eq!(told["type"], "pong", "the same again changes nothing");
+        }
+    }
+    eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 1 }).await;
+}
+
+#[tokio::test]
 async fn without_access_validation_everything_else_is_still_checked() {
     let mesh = Mesh::with(gateway::Config { enable_access_validation: false, ..quick() }).await;
     let elsewhere = |credential: &str| {

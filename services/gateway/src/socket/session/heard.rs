@@ -14,7 +14,7 @@ use crate::socket::greet::verdict;
 use crate::socket::line::Line;
 use crate::socket::proof::{Principal, Proof};
 use crate::socket::request::{Asked, ClientFrame};
-use crate::socket::subscriptions::{self, Named, Seen};
+use crate::socket::subscriptions::{self, Named, Seen, Subscriptions};
 
 impl Session {
     /// Does what a frame of the client asks for, or begins to.
@@ -142,15 +142,21 @@ impl Session {
 
     /// Takes another credential of the same tenant in place of the one the socket was opened with.
     async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
-        // Whom a ticket was for stays who it is.
+        // Whom it was of stays who it is.
         let proof = Proof { credential, user: self.principal.proof.user.clone() };
         let principal = Principal { proof, ..self.principal.clone() };
         match Box::pin(principal.prove()).await {
-            Ok(_) => {
+            Ok(caller) => {
+                let before = self.principal.caller().await.ok();
                 self.principal = principal;
                 // Its end is not known yet.
                 self.times.doubt_at(Instant::now());
-                Ok(())
+                if caller.agents.is_none() || before.is_some_and(|before| before.agents == caller.agents) {
+                    return Ok(());
+                }
+                // What was granted to another credential need not be granted to one that is limited.
+                self.subscriptions = Subscriptions::new();
+                self.say_subscribed(line, None).await
             }
             Err(failure) => {
                 line.say(self.principal.addressee.protocol_error(&ProtocolError::from(&failure)).to_json()).await?;
