@@ -116,7 +116,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(15),
             upload_timeout: Duration::from_mins(5),
             call_timeout: Duration::from_secs(10),
-            drain_delay: Duration::ZERO,
+            drain_delay: Duration::from_secs(1),
             drain_grace: Duration::from_secs(10),
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) errands: Tasks,
     /// Cancelled when the process begins to end.
     pub(crate) draining: CancellationToken,
+    /// Cancelled a moment before what is still going on is cut off.
+    pub(crate) last_call: CancellationToken,
 }
 
 impl std::ops::Deref for Edge {
@@ -99,6 +101,7 @@ impl Edge {
             call_timeout: CallTimeout::new(config.call_timeout),
             errands: tasks.clone(),
             draining: CancellationToken::new(),
+            last_call: CancellationToken::new(),
             config,
         }))
     }
@@ -122,7 +125,7 @@ impl Edge {
     /// Checks that a caller may use a collection, where access is validated.
     pub(crate) async fn grant_collection(&self, caller: &Caller, collection: &CollectionId) -> Result<(), Failure> {
         if !self.config.enable_access_validation {
-            return Ok(());
+            return caller.assert_unlimited();
         }
         self.admission.access_collection(caller, collection).await.map(|_| ())
     }
@@ -139,10 +142,12 @@ impl Edge {
 
     /// Refuses new work while the process ends.
     pub(crate) fn accept_work(&self) -> Result<(), Failure> {
-        if !self.draining.is_cancelled() {
-            return Ok(());
-        }
-        let text = "this process is shutting down; another one will answer";
-        Err(Failure::new(&reason::DRAINING, text).retry_after(std::time::Duration::from_secs(1)))
+        if self.draining.is_cancelled() { Err(leaving()) } else { Ok(()) }
     }
+}
+
+/// Says that the process ends, to those whom it cannot answer any more.
+pub(crate) fn leaving() -> Failure {
+    let text = "this process is shutting down; another one will answer";
+    Failure::new(&reason::DRAINING, text).retry_after(std::time::Duration::from_secs(1))
 }

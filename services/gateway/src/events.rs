@@ -12,9 +12,10 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use http::HeaderMap;
 use proto::task::v1::{WatchTaskRequest, WatchTaskResponse};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::edge::Edge;
+use crate::edge::{Edge, leaving};
 use crate::headers;
 use crate::identity::Staying;
 use crate::openapi::ProblemView;
@@ -56,9 +57,7 @@ pub(crate) async fn watch(
     let request = WatchTaskRequest { task_id, epoch, after };
     let told = edge.peers.tasks(Domain::Orchestrator, standing.caller()).watch_task(request).await?.into_inner();
     let told = service_kit::identity::while_proved(standing, edge.proof, told.boxed());
-    let draining = edge.draining.clone();
-    // A client goes on elsewhere from the last id that it saw.
-    let events = events((told, place)).take_until(async move { draining.cancelled().await });
+    let events = events((told, place), edge.draining.clone());
     Ok(Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
@@ -72,14 +71,19 @@ fn position(headers: &HeaderMap) -> Result<(String, u64), Failure> {
 /// A stream of what is told, and its place.
 type Told = (BoxStream<'static, Result<WatchTaskResponse, Status>>, Seat);
 
-fn events(told: Told) -> impl Stream<Item = Event> + Send {
-    stream::unfold(Some(told), |told| async move {
-        let (mut told, place) = told?;
+fn events(told: Told, draining: CancellationToken) -> impl Stream<Item = Event> + Send {
+    stream::unfold(Some((told, draining)), |told| async move {
+        let ((mut told, place), draining) = told?;
         loop {
-            match told.next().await? {
+            let next = tokio::select! {
+                next = told.next() => next?,
+                // Its client goes on elsewhere from the last id that it saw.
+                () = draining.cancelled() => return Some((refused(&leaving()), None)),
+            };
+            match next {
                 Ok(told_now) => {
                     if let Some(event) = event(told_now) {
-                        return Some((event, Some((told, place))));
+                        return Some((event, Some(((told, place), draining))));
                     }
                 }
                 Err(status) => return Some((refused(&Failure::from_status(&status)), None)),

@@ -6,9 +6,9 @@ mod connection;
 mod doors;
 mod heard;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use service_kit::tls::{EdgeTls, TlsError};
@@ -104,22 +104,25 @@ impl Server {
     }
 
     async fn accept_until(&self, end: impl Future<Output = ()>) {
-        let mut end = pin!(end);
+        tokio::select! {
+            () = end => {}
+            never = self.accept(&self.terms, &self.connections) => match never {},
+        }
+    }
+
+    async fn accept(&self, terms: &Terms, connections: &Tasks) -> Infallible {
         loop {
-            tokio::select! {
-                () = &mut end => return,
-                accepted = self.listener.accept() => match accepted {
-                    Ok(connection) => self.take(connection),
-                    Err(error) => {
-                        tracing::warn!(%error, "connection not accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
+            match self.listener.accept().await {
+                Ok(connection) => self.take(connection, terms, connections),
+                Err(error) => {
+                    tracing::warn!(%error, "connection not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
 
-    fn take(&self, (stream, peer): (TcpStream, SocketAddr)) {
+    fn take(&self, (stream, peer): (TcpStream, SocketAddr), terms: &Terms, connections: &Tasks) {
         let Some(entered) = self.doors.enter(peer.ip(), self.terms.proxies.trusts(peer.ip())) else {
             if self.terms.tls.is_none() {
                 doors::turn_away(&stream);
@@ -128,8 +131,8 @@ impl Server {
             tracing::debug!(%peer, "too many connections");
             return;
         };
-        let (terms, cut) = (self.terms.clone(), self.cut.clone());
-        self.connections.spawn(async move {
+        let (terms, cut) = (terms.clone(), self.cut.clone());
+        connections.spawn(async move {
             tokio::select! {
                 () = cut.cancelled() => {}
                 served = connection::serve(stream, peer, terms) => if let Err(error) = served {
@@ -143,16 +146,29 @@ impl Server {
         });
     }
 
+    /// Waits for those who are here. Who comes meanwhile is told that the process ends.
     async fn drain(self, edge: &Edge, grace: Duration) {
-        drop(self.listener);
         edge.sockets.close();
-        let (ended, closed) =
-            tokio::join!(self.connections.end(grace), tokio::time::timeout(grace, edge.sockets.wait()));
+        let late = Tasks::default();
+        let terms = Terms { ending: late.ending(), ..self.terms.clone() };
+        let ended =
+            async { tokio::join!(self.connections.end(grace), tokio::time::timeout(grace, edge.sockets.wait())) };
+        let last_call = async {
+            tokio::time::sleep(grace.saturating_sub(LAST.min(grace / 4))).await;
+            edge.last_call.cancel();
+            std::future::pending::<Infallible>().await
+        };
+        let (ended, closed) = tokio::select! {
+            ended = ended => ended,
+            never = last_call => match never {},
+            never = self.accept(&terms, &late) => match never {},
+        };
         if !ended || closed.is_err() {
             tracing::warn!(sockets = edge.sockets.open(), "drain took too long; what is left is cut off");
         }
         self.cut.cancel();
         edge.sockets.cut();
-        let _left = tokio::join!(self.connections.end(LAST), tokio::time::timeout(LAST, edge.sockets.wait()));
+        let _left =
+            tokio::join!(self.connections.end(LAST), late.end(LAST), tokio::time::timeout(LAST, edge.sockets.wait()));
     }
 }

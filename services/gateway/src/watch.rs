@@ -13,7 +13,7 @@ use service_kit::{Caller, NotAdmitted};
 use tonic::Streaming;
 
 use crate::chat::{self, ChatBody};
-use crate::edge::Edge;
+use crate::edge::{Edge, leaving};
 use crate::headers::Destination;
 use crate::made::NewTask;
 use crate::places::Seat;
@@ -122,8 +122,17 @@ impl Watch {
         Ok(())
     }
 
-    /// Returns what is told next, from another process if this one broke off.
+    /// Returns what is told next; fails when this process cannot wait for it any longer.
     async fn told(&mut self) -> Result<WatchTaskResponse, Failure> {
+        let last_call = self.given_up.edge.last_call.clone();
+        tokio::select! {
+            told = self.told_by_somebody() => told,
+            () = last_call.cancelled() => Err(leaving()),
+        }
+    }
+
+    /// Returns what is told next, from another process if this one broke off.
+    async fn told_by_somebody(&mut self) -> Result<WatchTaskResponse, Failure> {
         let mut pause = FIRST_PAUSE;
         let mut last = Failure::new(&reason::UNAVAILABLE, "the answer broke off; ask for the task");
         for _ in 0..TRIES {

@@ -122,3 +122,47 @@ async fn a_collector_and_a_redis_that_say_nothing_any_more_hold_no_process() {
     assert!(begun.elapsed() <= GRACE + AFTER_GRACE, "{:?}", begun.elapsed());
     drop(socket);
 }
+
+#[tokio::test]
+async fn who_waits_for_an_answer_that_does_not_come_is_told_that_the_process_ends() {
+    let provider = OpenAi::start().await;
+    provider.set_mode(Mode::Gated);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (model, grace) = (provider.base_url(), GRACE.as_secs().to_string());
+    let settings = [WORDS, ("LLM_BASE_URL", model.as_str()), ("DRAIN_GRACE", grace.as_str())];
+    let nooble = Nooble::up(folder.path(), &["--demo"], &settings).await;
+    let client = Client::of_demo(folder.path(), "enterprise");
+    let body = |stream: bool| {
+        let model = format!("agent:{}", client.fact("agent_id"));
+        serde_json::json!({ "model": model, "stream": stream, "messages": [{ "role": "user", "content": QUESTION }] })
+    };
+    let sent = client.send("session-1", QUESTION).await;
+    let events = format!("/api/v1/tasks/{}/events", sent["task_id"].as_str().expect("an id"));
+    let ask = async |path: &str, body: Option<serde_json::Value>| {
+        let url = client.url(path);
+        let request = if body.is_some() { client.http.post(url) } else { client.http.get(url) };
+        let request = request.bearer_auth(client.fact("api_key"));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a whole body"))
+    };
+    let ending = async {
+        testkit::eventually(PATIENCE, || async { provider.received().len() >= 3 }).await;
+        nooble.signal(Signal::SIGTERM);
+    };
+    let (whole, pieces, events, ()) = tokio::join!(
+        ask("/v1/chat/completions", Some(body(false))),
+        ask("/v1/chat/completions", Some(body(true))),
+        ask(&events, None),
+        ending,
+    );
+    assert_eq!(whole.0, 503, "{}", whole.1);
+    assert!(whole.1.contains("DRAINING"), "{}", whole.1);
+    assert_eq!(pieces.0, 200);
+    assert!(pieces.1.contains("DRAINING") || pieces.1.contains("shutting down"), "{}", pieces.1);
+    assert!(events.1.contains("event: problem") && events.1.contains("DRAINING"), "{}", events.1);
+    assert_eq!(nooble.stop(GRACE + AFTER_GRACE).await, Some(0));
+}

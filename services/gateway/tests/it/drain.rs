@@ -57,6 +57,22 @@ async fn new_work_is_refused_while_the_process_ends() {
 }
 
 #[tokio::test]
+async fn who_comes_while_others_are_waited_for_is_told_that_the_process_ends() {
+    let mesh = Mesh::with(gateway::Config { drain_grace: Duration::from_secs(8), ..quick() }).await;
+    let mut going = Socket::open(&mesh, "pro-1", "").await;
+    going.expect("connection_ack").await;
+    // Its client reads nothing, so it is waited for until its write has lasted too long.
+    mesh.stop.cancel();
+    let told = || async { mesh.send("pro-1", "professional").await };
+    testkit::eventually(Duration::from_secs(2), || async { told().await.body["reason"] == "DRAINING" }).await;
+    let refused = told().await;
+    refused.problem(503, "DRAINING", None);
+    assert_eq!(going.closed().await, 4001);
+    mesh.served.await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());
+}
+
+#[tokio::test]
 async fn the_drain_ends_within_its_grace_whatever_hangs() {
     let mesh = Mesh::with(gateway::Config { drain_grace: ms(500), ..quick() }).await;
     // A socket whose client neither reads nor leaves.

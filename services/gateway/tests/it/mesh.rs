@@ -36,7 +36,8 @@ pub(crate) struct Mesh {
 
 /// Settings under which tests need not wait long.
 pub(crate) fn quick() -> Config {
-    Config { auth_timeout: ms(400), write_timeout: ms(1000), drain_grace: Duration::from_secs(3), ..Config::default() }
+    let (drain_delay, drain_grace) = (Duration::ZERO, Duration::from_secs(3));
+    Config { auth_timeout: ms(400), write_timeout: ms(1000), drain_delay, drain_grace, ..Config::default() }
 }
 
 /// Which tokens are accepted.
