@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::{AgentId, CollectionId, Tier};
-use fault::Failure;
+use fault::{Failure, reason};
 use proto::management::v1::{Agent, Collection};
 use quota::{Admitted, Quota, Receipt, UsageKind, Window};
 
@@ -116,13 +116,31 @@ impl Admission {
         self.agents.get(identity, agent.as_str()).await
     }
 
-    /// Returns a collection that the tenant may use. Fails with `COLLECTION_NOT_FOUND`, or with `UNAVAILABLE` when it
-    /// cannot be checked.
+    /// Returns a collection that the tenant may use. Fails with `COLLECTION_NOT_FOUND`, with `ACCESS_DENIED` when the credential is
+    /// limited to agents that do not have it, or with `UNAVAILABLE` when it cannot be checked.
     pub async fn access_collection(
         &self,
         identity: impl Into<Identity>,
         collection: &CollectionId,
     ) -> Result<Arc<Collection>, Failure> {
-        self.collections.get(identity.into(), collection.as_str()).await
+        let identity = identity.into();
+        self.assert_collection(&identity, collection).await?;
+        self.collections.get(identity, collection.as_str()).await
+    }
+
+    /// Checks that a credential which is limited to some agents has a collection by one of them.
+    async fn assert_collection(&self, identity: &Identity, collection: &CollectionId) -> Result<(), Failure> {
+        for agent in identity.caller().agents.iter().flatten() {
+            match self.agents.get(identity.clone(), agent.as_str()).await {
+                Ok(agent) if agent.collections.iter().any(|own| own == collection.as_str()) => return Ok(()),
+                Err(failure) if failure.is_transient() => return Err(failure),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        if identity.caller().agents.is_none() {
+            return Ok(());
+        }
+        let text = "the credential is limited to agents that do not have this collection";
+        Err(Failure::new(&reason::ACCESS_DENIED, text).field("collection_id"))
     }
 }

@@ -39,9 +39,14 @@ impl IngestionService for Grpc {
         &self,
         request: Request<GetDocumentRequest>,
     ) -> Result<Response<GetDocumentResponse>, Status> {
-        let (tenant, _) = Caller::of(&request)?.tenant()?;
+        let caller = Caller::of(&request)?.clone();
+        let (tenant, _) = caller.tenant()?;
         let document = request.into_inner().document_id.parse().map_err(Error::from)?;
         let document = self.ingestion.document(&tenant, &document).await?;
+        if caller.agents.is_some() {
+            let collection: CollectionId = document.collection_id.parse().map_err(Error::from)?;
+            self.ingestion.kit.admission.access_collection(&caller, &collection).await?;
+        }
         Ok(Response::new(GetDocumentResponse { document: Some(document) }))
     }
 

@@ -53,6 +53,7 @@ impl Ingestion {
             Some(Part::Header(header)) => Header::read(caller, header)?,
             _ => return Err(field("header", "must come first")),
         };
+        caller.assert_unlimited()?;
         self.kit.admission.access_collection(caller, &header.collection).await?;
         self.look(caller).await?;
         let receiving = tokio::time::timeout(self.config.upload_timeout, self.receive(&header, &mut stream));
