@@ -30,6 +30,8 @@ elseif ARGV[2] == 'now' then
   after = now.seq
 elseif ARGV[2] == 'after' and ARGV[3] == now.epoch then
   after = math.min(asked, now.seq)
+  -- Who has seen more than there is knows of frames that this server has lost, or is mistaken.
+  reason = asked > now.seq and 'epoch' or ''
 elseif ARGV[2] == 'after' then
   local common = shared(now.lineage, ARGV[3])
   reason = now.created and 'expired' or 'epoch'

@@ -1,5 +1,5 @@
 use action::TaskId;
-use session::{GapReason, Page, Position, Start};
+use session::{Gap, GapReason, Page, Position, Start};
 
 use crate::support::{World, attempt, delta, last, said, typing};
 
@@ -89,10 +89,13 @@ async fn acknowledging_never_goes_back_nor_beyond_the_log_and_minds_the_epoch() 
 }
 
 #[tokio::test]
-async fn a_position_beyond_the_log_is_its_top() {
+async fn a_position_beyond_the_log_is_its_top_and_told_as_a_gap() {
     let world = World::new().await;
     world.append(typing(&attempt(TaskId::new(), 1))).await.unwrap();
     let epoch = page(&world, "", 0, 1).await.epoch;
     let beyond = page(&world, &epoch, 77, 10).await;
-    assert_eq!((beyond.after, beyond.upto, beyond.gap), (1, 1, None));
+    let gap = Gap { missed: None, reason: GapReason::Epoch, epoch: epoch.clone(), after: 1 };
+    assert_eq!((beyond.after, beyond.upto, beyond.gap), (1, 1, Some(gap)));
+    let top = page(&world, &epoch, 1, 10).await;
+    assert_eq!((top.after, top.gap), (1, None));
 }
