@@ -11,8 +11,9 @@ use proto::management::v1::management_service_client::ManagementServiceClient;
 use proto::management::v1::{
     Agent, AgentType, Collection, CreateAgentRequest, CreateCollectionRequest, CreateTenantRequest, RevokeApiKeyRequest,
 };
+use serde_json::Value;
 
-use crate::mesh::{Access, Keyed, refused};
+use crate::mesh::{Access, Keyed, print_json, refused};
 use crate::span;
 
 /// Makes tenants, keys, agents and collections.
@@ -99,8 +100,21 @@ pub(crate) enum Admin {
 }
 
 impl Admin {
-    /// Runs the command; what was made is printed as `name value` lines.
+    fn access(&self) -> &Access {
+        match self {
+            Self::TenantCreate { access, .. }
+            | Self::KeyCreate { access, .. }
+            | Self::KeyRotate { access, .. }
+            | Self::KeyList { access, .. }
+            | Self::KeyRevoke { access, .. }
+            | Self::CollectionCreate { access, .. }
+            | Self::AgentCreate { access, .. } => access,
+        }
+    }
+
+    /// Runs the command; what was made is printed as `name value` lines, or as one JSON document.
     pub(crate) async fn run(self) -> Result<()> {
+        let as_json = self.access().json();
         let lines = match self {
             Self::TenantCreate { id, name, plan, access } => {
                 let request = CreateTenantRequest { tenant_id: id, name, tier: plan.to_proto().into() };
@@ -130,6 +144,10 @@ impl Admin {
                 agent_create(tenant_id, name, system_prompt, collection, &access).await?
             }
         };
+        if as_json {
+            let named = lines.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value)));
+            return print_json(&named.collect());
+        }
         print(lines)
     }
 }

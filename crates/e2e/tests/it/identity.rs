@@ -77,6 +77,9 @@ async fn a_token_that_is_minted_on_a_laptop_sends_a_message_and_follows_its_sess
     let shown = said(&nooble, folder.path(), &["token", "check", &token, "--json"]).await;
     let shown: Value = serde_json::from_str(&shown).expect("it prints JSON");
     assert_eq!((shown["tenant_id"].as_str(), shown["agents"][0].as_str()), (Some("acme-1"), Some(agent.as_str())));
+    let key = said(&nooble, folder.path(), &["key-create", "acme-1", "--json"]).await;
+    let key: Value = serde_json::from_str(&key).expect("one JSON document");
+    assert!(key["api_key"].as_str().is_some_and(|key| key.starts_with("nbl_")), "{key}");
     let user = client(&nooble, &token, &agent);
     let mut socket = user.socket("session-1", None).await;
     socket.until("connection_ack", PATIENCE).await;

@@ -42,12 +42,21 @@ impl Visits {
     pub(super) async fn take(&self, address: Option<IpAddr>, place: &Place) -> Result<Vec<Window>, NotAdmitted> {
         let address = address.ok_or_else(Failure::internal)?;
         if !self.here.take(address) {
-            let text = "too many addresses are looked up; come back a little later";
-            return Err(Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(Duration::from_secs(1)).into());
+            return Err(too_many());
         }
         let tenant = place.named().ok_or_else(unknown)?;
         Ok(self.quota.visit(&tenant, address, self.per_minute).await?)
     }
+}
+
+/// Says that an address asks this process too often, whatever it asks for.
+fn too_many() -> NotAdmitted {
+    let (limit, second) = (u64::from(PER_SECOND), Duration::from_secs(1));
+    let window = Window { name: "visits", limit, remaining: 0, reset: second, length: second };
+    let text = format!("one address may ask for public agents {limit} times a second; come back a little later");
+    let failure = Failure::new(&reason::RATE_LIMIT_EXCEEDED, text).retry_after(second);
+    let failure = failure.with("window", window.name).with("limit", limit.to_string()).with("remaining", "0");
+    NotAdmitted { failure, windows: vec![window] }
 }
 
 /// Visits to this process.
