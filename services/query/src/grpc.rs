@@ -88,6 +88,7 @@ impl QueryService for Grpc {
         request: Request<IndexChunksRequest>,
     ) -> Result<Response<IndexChunksResponse>, Status> {
         let order = self.intake.order(&request)?;
+        order.caller.assert_unlimited()?;
         let IndexChunksRequest { context, index } = request.into_inner();
         let index = index.ok_or(action::Error::Missing("index"))?;
         let collection = add::part(index.clone())?.collection;

@@ -10,6 +10,8 @@ use proto::orchestrator::v1::connect_request::Command;
 use proto::orchestrator::v1::connect_response::Event;
 use proto::orchestrator::v1::orchestrator_service_client::OrchestratorServiceClient;
 use proto::orchestrator::v1::{Attach, ConnectRequest};
+use proto::query::v1::IndexChunksRequest;
+use proto::query::v1::query_service_client::QueryServiceClient;
 use serde_json::{Value, json};
 use testkit::openai::{Mode, OpenAi};
 
@@ -217,6 +219,11 @@ async fn a_persons_token_sees_nothing_of_another_person_and_one_for_an_agent_not
     assert_eq!(attached(&nooble, &anas, attach(&other)).await.as_deref(), Some("ACCESS_DENIED"));
     let own_task = Attach { task_id: own.clone(), session_id: "of-ana".to_owned(), ..Attach::default() };
     assert_eq!(attached(&nooble, &anas, own_task).await, None);
+
+    let mut index = tonic::Request::new(IndexChunksRequest::default());
+    index.metadata_mut().insert("authorization", format!("Bearer {anas}").parse().expect("plain"));
+    let refused = QueryServiceClient::new(channel(&nooble.ready.grpc)).index_chunks(index).await.expect_err("refused");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "it adds nothing anywhere: {refused}");
 
     let conversation = format!("/api/v1/conversations?session_id=of-ben&agent_id={agent}");
     assert_eq!(ben.get(&conversation).await.body["messages"].as_array().map(Vec::len), Some(2));
