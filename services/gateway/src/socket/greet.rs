@@ -32,9 +32,9 @@ pub(super) async fn greet(
     place: &mut Place,
 ) -> Result<Principal, Close> {
     let Visitor { wanted, proof } = visitor;
-    let mut proof = match proof {
+    let proof = match proof {
         Some(proof) => proof,
-        None => Proof { credential: await_auth(edge, line).await?, user: None },
+        None => Proof::by(await_auth(edge, line).await?, None),
     };
     // In a box of its own: what it takes to prove somebody is not held as long as the socket is.
     let (caller, tenant, tier) = match Box::pin(seated(edge, &wanted, &proof, place)).await {
@@ -44,7 +44,7 @@ pub(super) async fn greet(
             return Err(verdict(&failure));
         }
     };
-    proof.user = caller.user;
+    let proof = proof.of(&caller);
     let addressee = Addressee { tenant, tier, session: wanted.session.clone() };
     Ok(Principal { edge: edge.clone(), wanted: Arc::new(wanted), proof, addressee })
 }

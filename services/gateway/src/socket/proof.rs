@@ -1,8 +1,9 @@
 //! The one who is on a socket, proved, and what they wanted when they came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use action::{TenantId, Tier, UserId};
+use action::{AgentId, TenantId, Tier, UserId};
 use fault::Failure;
 use service_kit::Caller;
 
@@ -17,9 +18,27 @@ pub(super) struct Proof {
     pub(super) credential: Credential,
     /// The person who the socket was proved to be of, by a ticket or by a credential: it stays theirs, whatever credential comes later.
     pub(super) user: Option<UserId>,
+    /// The only agents that the credential reached when it was proved.
+    pub(super) agents: Option<Arc<BTreeSet<AgentId>>>,
 }
 
 impl Proof {
+    /// Takes a credential before it is proved, and the person who it must be of, if that is known.
+    pub(super) fn by(credential: Credential, user: Option<UserId>) -> Self {
+        Self { credential, user, agents: None }
+    }
+
+    /// Notes who was proved.
+    pub(super) fn of(self, caller: &Caller) -> Self {
+        Self { credential: self.credential, user: caller.user.clone(), agents: caller.agents.clone().map(Arc::new) }
+    }
+
+    /// Tells whether it reaches less than another one did, or may.
+    pub(super) fn is_narrower(&self, before: &Self) -> bool {
+        let user = self.user.is_some() && self.user != before.user;
+        user || (self.agents.is_some() && self.agents != before.agents)
+    }
+
     /// Returns who is there, as far as is known now.
     pub(super) async fn caller(&self, edge: &Edge) -> Result<Caller, Failure> {
         let caller = edge.resolve(&self.credential).await?;

@@ -26,7 +26,7 @@ use super::hub::Subscription;
 use super::line::Line;
 use super::mailbox::Push;
 use super::news::{self, News};
-use super::proof::Principal;
+use super::proof::{Principal, Proof};
 use super::subscriptions::{Granted, Seen, Subscriptions};
 use super::times::{Moment, Times};
 use super::told::Told;
@@ -94,8 +94,8 @@ struct Session {
 enum Outcome {
     /// It is answered.
     Answer(Box<Envelope>),
-    /// It may subscribe to what it named.
-    Granted(Granted, Option<String>),
+    /// It may subscribe to what it named, as far as the credential goes that was there when it asked.
+    Granted(Granted, Proof, Option<String>),
 }
 
 /// A credential that is being proved again; tells until when it lasts.

@@ -90,7 +90,7 @@ async fn arrive(
         Some(credential) => {
             let caller = edge.resolve(&credential).await?;
             tell(known, &caller);
-            Some((Proof { credential, user: None }, caller))
+            Some((Proof::by(credential, None), caller))
         }
         None => None,
     };
@@ -106,7 +106,7 @@ async fn arrive(
     let Holder { credential, user, caller } = tickets::look(edge, tenant, &wanted.session, &ticket).await?;
     tell(known, &caller);
     wanted.user = caller.assert_user(wanted.user.take(), "user_id")?;
-    Ok(Arrival { wanted, proved: Some((Proof { credential, user }, caller)), ticket: Some(ticket) })
+    Ok(Arrival { wanted, proved: Some((Proof::by(credential, user), caller)), ticket: Some(ticket) })
 }
 
 /// Lets the answer say how the limits of a caller stand.

@@ -196,18 +196,36 @@ async fn subscriptions_end_when_a_credential_that_is_limited_to_agents_takes_the
     assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!(["agent-pro-1"]));
     let agents = Some(["agent-other".parse().unwrap()].into());
     let limited = token(&Grant { agents, ..grant("pro-1") });
-    for _ in 0..2 {
-        socket.say(json!({ "type": "auth", "token": limited })).await;
-        socket.say(json!({ "type": "ping" })).await;
-        let told = socket.hear().await.unwrap();
-        if told["type"] == "subscribed" {
-            assert_eq!(told["data"]["agents"], json!([]));
-            socket.expect("pong").await;
-        } else {
-            assert_eq!(told["type"], "pong", "the same again changes nothing");
-        }
+    socket.say(json!({ "type": "auth", "token": limited })).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!([]));
+    socket.say(json!({ "type": "auth", "token": limited })).await;
+    socket.say(json!({ "type": "ping" })).await;
+    socket.expect("pong").await;
+    eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_person_whose_token_takes_the_place_of_a_key_keeps_the_socket_and_none_of_its_subscriptions() {
+    let mesh = Mesh::start().await;
+    let of = |user: &str| token(&Grant { user: Some(user.parse().unwrap()), ..grant("pro-1") });
+    let mut socket = Socket::open(&mesh, "pro-1", "").await;
+    socket.expect("connection_ack").await;
+    let subscribe = json!({ "type": "subscribe", "data": { "agents": ["agent-pro-1"] } });
+    socket.say(subscribe.clone()).await;
+    assert_eq!(socket.expect("subscribed").await["data"]["agents"], json!(["agent-pro-1"]));
+    // What is asked for at the same time as the credential changes is not granted to the one before.
+    socket.say(subscribe).await;
+    socket.say(json!({ "type": "auth", "token": of("user-1") })).await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let frame = socket.hear().await.unwrap();
+        told.push((frame["type"].as_str().unwrap().to_owned(), frame["data"]["agents"].clone()));
     }
     eventually(Duration::from_secs(5), || async { mesh.orchestrator.followers() == 1 }).await;
+    assert!(told.contains(&("subscribed".to_owned(), json!([]))), "{told:?}");
+    socket.say(json!({ "type": "auth", "token": of("user-2") })).await;
+    assert_eq!(socket.expect("error").await["data"]["error_code"], "TENANT_MISMATCH");
+    assert_eq!(socket.closed().await, 4503);
 }
 
 #[tokio::test]

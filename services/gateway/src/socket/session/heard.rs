@@ -1,7 +1,9 @@
 //! What a client says on its socket, and what comes of it.
 
+use std::time::Duration;
+
 use axum::extract::ws::Message;
-use fault::Failure;
+use fault::{Failure, reason};
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -81,7 +83,7 @@ impl Session {
         let (principal, about) = (self.principal.clone(), request_id.clone());
         let looking = Box::pin(async move {
             match subscriptions::look_up(&principal, named).await {
-                Ok(granted) => Outcome::Granted(granted, about),
+                Ok(granted) => Outcome::Granted(granted, principal.proof, about),
                 Err(failure) => Outcome::Answer(Box::new(principal.addressee.refusal(&failure).about(about))),
             }
         });
@@ -106,7 +108,12 @@ impl Session {
     pub(super) async fn done(&mut self, line: &mut Line, outcome: Outcome) -> Result<(), Close> {
         match outcome {
             Outcome::Answer(answer) => line.say(answer.to_json()).await,
-            Outcome::Granted(granted, request_id) => match self.subscriptions.add(&self.principal, granted) {
+            Outcome::Granted(_, asked, request_id) if self.principal.proof.is_narrower(&asked) => {
+                let text = "another credential came meanwhile; subscribe again";
+                let failure = Failure::new(&reason::UNAVAILABLE, text).retry_after(Duration::from_secs(1));
+                self.refuse(line, &failure, request_id).await
+            }
+            Outcome::Granted(granted, _, request_id) => match self.subscriptions.add(&self.principal, granted) {
                 Ok(()) => self.say_subscribed(line, request_id).await,
                 Err(failure) => self.refuse(line, &failure, request_id).await,
             },
@@ -143,18 +150,19 @@ impl Session {
     /// Takes another credential of the same tenant in place of the one the socket was opened with.
     async fn prove_anew(&mut self, line: &mut Line, credential: Credential) -> Result<(), Close> {
         // Whom it was of stays who it is.
-        let proof = Proof { credential, user: self.principal.proof.user.clone() };
+        let proof = Proof::by(credential, self.principal.proof.user.clone());
         let principal = Principal { proof, ..self.principal.clone() };
         match Box::pin(principal.prove()).await {
             Ok(caller) => {
-                let before = self.principal.caller().await.ok();
-                self.principal = principal;
+                let proof = principal.proof.clone().of(&caller);
+                let is_narrower = proof.is_narrower(&self.principal.proof);
+                self.principal = Principal { proof, ..principal };
                 // Its end is not known yet.
                 self.times.doubt_at(Instant::now());
-                if caller.agents.is_none() || before.is_some_and(|before| before.agents == caller.agents) {
+                if !is_narrower {
                     return Ok(());
                 }
-                // What was granted to another credential need not be granted to one that is limited.
+                // What was granted to another credential need not be granted to one that reaches less.
                 self.subscriptions = Subscriptions::new();
                 self.say_subscribed(line, None).await
             }
