@@ -144,11 +144,12 @@ class Nooble:
         path, last, attempt = f"/api/v1/tasks/{quote(task_id, safe='')}/events", last_event_id, 0
         while True:
             headers = {"Accept": "text/event-stream", "Last-Event-ID": last}
-            tasks = 0
+            tasks, wait = 0, 0.0
             try:
                 async with self._stream(path, headers) as response:
                     async for event in _server_events(response):
-                        attempt = 0
+                        if event.type != "problem":
+                            attempt = 0
                         if event.id is not None and event.id == last:
                             continue
                         if event.type == "problem":
@@ -166,11 +167,12 @@ class Nooble:
             except NoobleError as error:
                 if error.status not in (0, 503):
                     raise
+                wait = error.retry_after or 0.0
             except httpx.TransportError:
                 pass
             if attempt >= self._retries:
                 raise lost("the stream of events breaks again and again")
-            await asyncio.sleep(jitter(attempt))
+            await asyncio.sleep(wait + jitter(attempt))
             attempt += 1
 
     async def _json(

@@ -180,10 +180,10 @@ export class Nooble {
     for (let attempt = 0; ; attempt += 1) {
       const headers: Record<string, string> = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
       const response = await this.#respond({ path, headers, signal: options.signal });
-      let tasks = 0;
+      let [tasks, wait] = [0, 0];
       try {
         for await (const event of serverEvents(response.body!)) {
-          attempt = 0;
+          if (event.event !== "problem") attempt = 0;
           if (event.id !== undefined && event.id === last) continue;
           const data = JSON.parse(event.data) as Record<string, unknown>;
           if (event.event === "problem") {
@@ -202,9 +202,10 @@ export class Nooble {
         options.signal?.throwIfAborted();
         if (error instanceof NoobleError && error.status !== 503) throw error;
         if (error instanceof SyntaxError) throw error;
+        if (error instanceof NoobleError) wait = (error.retryAfter ?? 0) * 1000;
       }
       if (attempt >= this.#retries) throw lost("the stream of events breaks again and again");
-      await sleep(jitter(attempt), options.signal);
+      await sleep(wait + jitter(attempt), options.signal);
     }
   }
 
