@@ -76,6 +76,7 @@ fn events(told: Told, draining: CancellationToken) -> impl Stream<Item = Event> 
         let ((mut told, place), draining) = told?;
         loop {
             let next = tokio::select! {
+                biased;
                 next = told.next() => next?,
                 // Its client goes on elsewhere from the last id that it saw.
                 () = draining.cancelled() => return Some((refused(&leaving()), None)),

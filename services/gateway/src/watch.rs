@@ -126,6 +126,7 @@ impl Watch {
     async fn told(&mut self) -> Result<WatchTaskResponse, Failure> {
         let last_call = self.given_up.edge.last_call.clone();
         tokio::select! {
+            biased;
             told = self.told_by_somebody() => told,
             () = last_call.cancelled() => Err(leaving()),
         }
