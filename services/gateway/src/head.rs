@@ -59,12 +59,23 @@ fn check_host(request: &Request) -> Result<(), Failure> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     let authority = request.uri().authority();
-    let is_missing = host.is_none() && authority.is_none() && request.version() >= Version::HTTP_11;
+    let is_missing = match request.version() {
+        Version::HTTP_09 | Version::HTTP_10 => false,
+        Version::HTTP_11 => host.is_none(),
+        _ => host.is_none() && authority.is_none(),
+    };
     let differ = |host: &http::HeaderValue| {
-        authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+        authority.is_some_and(|authority| {
+            !without_port(host.as_bytes()).eq_ignore_ascii_case(without_port(authority.as_str().as_bytes()))
+        })
     };
     if more.is_some() || is_missing || host.is_some_and(differ) {
         return Err(Failure::new(&reason::INVALID_REQUEST, "a request has one Host").field("Host"));
     }
     Ok(())
+}
+
+/// A host that is asked at its usual port may say so or not.
+fn without_port(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b":443").or_else(|| host.strip_suffix(b":80")).unwrap_or(host)
 }

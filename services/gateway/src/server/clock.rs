@@ -129,7 +129,8 @@ impl Clock {
 
 /// Looks for a `Content-Length` among the lines of a head.
 fn names_length(head: &[u8]) -> bool {
-    let lines = head.split(|byte| *byte == b'\n').skip(1).map(<[u8]>::trim_ascii);
+    // Lines before the request's own may be empty.
+    let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).skip_while(|line| line.is_empty()).skip(1);
     let mut names =
         lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split(|byte| *byte == b':').next());
     names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"))
@@ -210,6 +211,7 @@ mod tests {
         for none in ["host: x", "x-content-length: 5", "x: content-length: 5", "host: x\r\n\r\ncontent-length: 5"] {
             assert!(!head(none), "{none}");
         }
+        assert!(names_length(b"\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n"));
         assert!(!names_length(b"") && !names_length(b"content-length: 5"));
     }
 }
