@@ -98,6 +98,7 @@ impl Server {
             proxies: Proxies::new(&config.trusted_proxies, config.forwarded_header),
             spent: Spent::new(edge.draining.clone()),
             ending: connections.ending(),
+            is_late: false,
         };
         let doors = Doors::new(config.max_connections, config.max_connections_per_address);
         Self { listener, terms, doors, connections, cut: CancellationToken::new() }
@@ -150,7 +151,7 @@ impl Server {
     async fn drain(self, edge: &Edge, grace: Duration) {
         edge.sockets.close();
         let late = Tasks::default();
-        let terms = Terms { ending: late.ending(), ..self.terms.clone() };
+        let terms = Terms { ending: late.ending(), is_late: true, ..self.terms.clone() };
         let ended =
             async { tokio::join!(self.connections.end(grace), tokio::time::timeout(grace, edge.sockets.wait())) };
         let last_call = async {
@@ -166,6 +167,9 @@ impl Server {
         if !ended || closed.is_err() {
             tracing::warn!(sockets = edge.sockets.open(), "drain took too long; what is left is cut off");
         }
+        // From now on a connection is refused, which is safe to try elsewhere, and no other is begun.
+        drop(self.listener);
+        late.end(LAST / 2).await;
         self.cut.cancel();
         edge.sockets.cut();
         let _left =

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -54,6 +54,8 @@ pub(super) struct Terms {
     pub(super) spent: Spent,
     /// Comes when requests in flight are finished and no other is taken.
     pub(super) ending: CancellationToken,
+    /// Whether the process ends already: what is asked next is asked of another one.
+    pub(super) is_late: bool,
 }
 
 /// Why a connection ended other than it should.
@@ -228,8 +230,9 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Answered>, Infallible> {
     // What comes behind a body whose length two readers may see differently is not looked at.
-    let is_last = request.headers().contains_key(http::header::TRANSFER_ENCODING);
-    if is_last && clock.names_length() {
+    let has_encoding = request.headers().contains_key(http::header::TRANSFER_ENCODING);
+    let is_last = has_encoding || (terms.is_late && request.version() <= Version::HTTP_11);
+    if has_encoding && clock.names_length() {
         request.extensions_mut().insert(TwoLengths);
     }
     let answering = clock.answer();
