@@ -78,6 +78,17 @@ impl Clock {
         state.idle && state.answering.is_empty()
     }
 
+    /// Tells whether no request has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.state().last == 0
+    }
+
+    /// Gives the first request no more than some time to come.
+    pub(super) fn hurry(&self, time: Duration) {
+        let mut state = self.state();
+        state.until = state.until.min(Instant::now() + time);
+    }
+
     /// Gives a connection that rests the time of a head to say goodbye.
     pub(super) fn linger(&self) {
         let mut state = self.state();

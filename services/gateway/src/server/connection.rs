@@ -40,6 +40,8 @@ const ERRORS: usize = 50;
 /// A client that vanished without a word is noticed by its silence.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_ANSWER: Duration = Duration::from_secs(10);
+/// How long a client that is connected already may take for its first request when the process ends.
+const FIRST: Duration = Duration::from_secs(1);
 /// What a client that speaks HTTP/2 without TLS says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -87,19 +89,29 @@ impl Ended {
 /// Serves one connection until it ends.
 pub(super) async fn serve(stream: TcpStream, address: SocketAddr, terms: Terms) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
-    let patience = terms.patience.head;
     let is_secure = terms.tls.is_some();
     let peer = Peer { address, is_secure };
     if let Some(tls) = terms.tls.clone() {
-        let shaken = tokio::time::timeout(patience, tls.accept(stream)).await;
-        let (stream, is_h2) = shaken.map_err(|_| Ended::NoHandshake)?.map_err(Ended::Handshake)?;
+        let shaken = in_time(&terms, tls.accept(stream)).await;
+        let (stream, is_h2) = shaken.ok_or(Ended::NoHandshake)?.map_err(Ended::Handshake)?;
         return speak(stream, is_h2, peer, terms).await;
     }
-    let is_h2 = terms.h2c && {
-        let told = tokio::time::timeout(patience, says_h2(&stream)).await;
-        told.map_err(|_| Ended::Late)??
-    };
+    let is_h2 = terms.h2c && in_time(&terms, says_h2(&stream)).await.ok_or(Ended::Late)??;
     speak(stream, is_h2, peer, terms).await
+}
+
+/// Waits for what stands before the first request, as long as for its head, and no longer than a moment when the process ends.
+async fn in_time<T>(terms: &Terms, work: impl Future<Output = T>) -> Option<T> {
+    let hurry = async {
+        terms.ending.cancelled().await;
+        tokio::time::sleep(FIRST).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = tokio::time::sleep(terms.patience.head) => None,
+        () = hurry => None,
+    }
 }
 
 /// Tells whether a client begins with HTTP/2. What it said stays to be read.
@@ -166,7 +178,8 @@ async fn run<C>(
 where
     C: Future<Output = Result<(), hyper::Error>>,
 {
-    let mut asked = false;
+    // Whether it shall end, and whether it was told so.
+    let (mut asked, mut told) = (false, false);
     let mut ended = pin!(ending.cancelled());
     let mut alarm = pin!(tokio::time::sleep_until(clock.until().unwrap_or_else(Instant::now)));
     loop {
@@ -177,20 +190,28 @@ where
             if is_late(alarm.as_mut(), clock, cx) {
                 return Poll::Ready(Step::Late);
             }
-            if asked { Poll::Pending } else { ended.as_mut().poll(cx).map(|()| Step::Asked) }
+            if told || (asked && clock.is_new()) {
+                return Poll::Pending;
+            }
+            if asked { Poll::Ready(Step::Asked) } else { ended.as_mut().poll(cx).map(|()| Step::Asked) }
         });
         match step.await {
             Step::Ended(ended) => return Ok(ended?),
+            Step::Late if asked && (clock.is_new() || clock.rests()) => return Ok(()),
             Step::Late if !clock.rests() => return Err(Ended::Late),
-            Step::Late if asked => return Ok(()),
             Step::Late => {
                 // Said rather than done, for the client that sends something at this very moment.
-                asked = true;
+                (asked, told) = (true, true);
                 clock.linger();
                 graceful(serving.as_mut());
             }
-            Step::Asked => {
+            // hyper would close it without a word, and the first request may be on its way.
+            Step::Asked if clock.is_new() => {
                 asked = true;
+                clock.hurry(FIRST);
+            }
+            Step::Asked => {
+                (asked, told) = (true, true);
                 graceful(serving.as_mut());
             }
         }
@@ -231,7 +252,8 @@ async fn answer(
 ) -> Result<Response<Answered>, Infallible> {
     // What comes behind a body whose length two readers may see differently is not looked at.
     let has_encoding = request.headers().contains_key(http::header::TRANSFER_ENCODING);
-    let is_last = has_encoding || (terms.is_late && request.version() <= Version::HTTP_11);
+    let ends = terms.is_late || terms.ending.is_cancelled();
+    let is_last = has_encoding || (ends && request.version() <= Version::HTTP_11);
     if has_encoding && clock.names_length() {
         request.extensions_mut().insert(TwoLengths);
     }

@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Socket, answer};
@@ -34,7 +36,7 @@ async fn sockets_are_told_to_come_back_and_the_process_ends() {
     }
     assert!(hints.len() > 1, "they do not come back together: {hints:?}");
     mesh.served.await.unwrap().unwrap();
-    assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());
+    assert!(TcpStream::connect(mesh.http).await.is_err());
 }
 
 #[tokio::test]
@@ -69,7 +71,26 @@ async fn who_comes_while_others_are_waited_for_is_told_that_the_process_ends() {
     refused().await.problem(503, "DRAINING", None);
     assert_eq!(going.closed().await, 4001);
     mesh.served.await.unwrap().unwrap();
-    assert!(tokio::net::TcpStream::connect(mesh.http).await.is_err());
+    assert!(TcpStream::connect(mesh.http).await.is_err());
+}
+
+#[tokio::test]
+async fn who_is_connected_already_may_ask_and_who_says_nothing_holds_up_nothing() {
+    let mesh = Mesh::with(gateway::Config { drain_grace: Duration::from_secs(8), ..quick() }).await;
+    let mut asking = TcpStream::connect(mesh.http).await.unwrap();
+    let _silent = TcpStream::connect(mesh.http).await.unwrap();
+    // They are accepted in their order, so both are there when this is answered.
+    assert_eq!(mesh.get("/health", "pro-1").await.status, 200);
+    let begun = Instant::now();
+    mesh.stop.cancel();
+    let is_draining = || async { mesh.get("/health", "pro-1").await.status == 503 };
+    testkit::eventually(Duration::from_secs(1), is_draining).await;
+    asking.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("connection: close\r\n"), "{answer}");
+    mesh.served.await.unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
