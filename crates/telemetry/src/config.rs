@@ -1,5 +1,7 @@
 //! What can be chosen, and what can be wrong about it.
 
+use crate::Headers;
+
 /// How the process tells about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Collector for OTLP over gRPC, e.g. `http://127.0.0.1:4317`; without one nothing is exported.
     pub otlp_endpoint: Option<String>,
+    /// What the collector is shown with every export.
+    pub otlp_headers: Headers,
     /// Share of new traces that is recorded, 0.0 to 1.0; a trace that arrives from outside keeps its decision.
     pub sample_ratio: f64,
 }
@@ -22,6 +26,7 @@ impl Default for Config {
             log_level: "info".to_owned(),
             log_format: LogFormat::Pretty,
             otlp_endpoint: None,
+            otlp_headers: Headers::default(),
             sample_ratio: 1.0,
         }
     }
@@ -52,6 +57,9 @@ pub enum Error {
     /// The collector's address is not usable.
     #[error("the OTLP endpoint is not usable: {0}")]
     Endpoint(String),
+    /// The headers for the collector are not usable.
+    #[error("the OTLP headers are not pairs such as name=value,name=value")]
+    Headers,
     /// Metrics could not be registered.
     #[error("metrics could not be registered: {0}")]
     Metrics(String),

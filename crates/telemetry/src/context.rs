@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
-use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use crate::{Span, SpanKind, hex, origin, start};
+use crate::export::Record;
+use crate::{Span, SpanKind, Value, hex, origin, start};
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";
@@ -34,24 +35,17 @@ pub fn record_past(
     end: SystemTime,
     attributes: &[(&'static str, String)],
 ) {
-    let Some(tracer) = start::tracer() else { return };
+    let Some(outbox) = start::outbox() else { return };
     let parent = read(traceparent, tracestate);
     if !parent.as_ref().map_or_else(origin::is_kept, SpanContext::is_sampled) {
         return;
     }
-    let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
-    let builder = tracer
-        .span_builder(name.to_owned())
-        .with_kind(kind.into())
-        .with_start_time(start)
-        .with_attributes(attributes.collect::<Vec<_>>());
-    let mut span = tracer.build_with_context(builder, &below(parent.as_ref()));
-    span.end_with_timestamp(end);
-}
-
-/// Returns the context that OpenTelemetry wants for a span below another, or one that begins a trace.
-pub(crate) fn below(parent: Option<&SpanContext>) -> Context {
-    parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent.clone()))
+    let context = origin::place(parent.as_ref(), true);
+    let mut record = Record::begin(outbox, &context, parent.as_ref(), kind, format_args!("{name}"), start);
+    for (name, value) in attributes {
+        record.set(name, &Value::from(value));
+    }
+    record.end(end);
 }
 
 /// Reads a remote span's place; none when it is not well formed.

@@ -67,16 +67,17 @@ impl Origin {
         self.is_kept
     }
 
-    /// Takes it apart: the span that is above in the trace, and the one whose fields lines of the log have, too.
-    pub(crate) fn into_parts(self) -> (Option<SpanContext>, Span) {
-        (self.parent, self.around)
+    /// Takes it apart: the place of the span that begins, the span that is above in the trace, and the one whose fields lines of the
+    /// log have, too.
+    pub(crate) fn into_parts(self) -> (SpanContext, Option<SpanContext>, Span) {
+        (place(self.parent.as_ref(), self.is_kept), self.parent, self.around)
     }
 }
 
-/// Returns the place of a span that nobody will see.
-pub(crate) fn unseen(parent: Option<&SpanContext>) -> SpanContext {
+/// Returns the place of a span that begins below another, or begins a trace.
+pub(crate) fn place(parent: Option<&SpanContext>, is_kept: bool) -> SpanContext {
     let ids = RandomIdGenerator::default();
     let trace = parent.map_or_else(|| ids.new_trace_id(), SpanContext::trace_id);
     let state = parent.map(|parent| parent.trace_state().clone()).unwrap_or_default();
-    SpanContext::new(trace, ids.new_span_id(), TraceFlags::default(), false, state)
+    SpanContext::new(trace, ids.new_span_id(), TraceFlags::default().with_sampled(is_kept), false, state)
 }

@@ -3,20 +3,19 @@
 //! They are ours and not those of `tracing`, whose layers keep a registry of all spans for whoever might want to look: nine of ten requests
 //! would pay for a trace that nobody sees, and the tenth for being collected twice.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use opentelemetry::trace;
-use opentelemetry::trace::{Event, Span as _, SpanContext, Status, Tracer as _};
-use opentelemetry_sdk::trace::{SdkTracer, Span as Recorded};
+use opentelemetry::trace::SpanContext;
 
+use crate::export::{Event, Record};
 use crate::fields::Fields;
-use crate::origin::{self, Origin};
-use crate::{Value, context, hex, start};
+use crate::origin::Origin;
+use crate::{Value, hex, start};
 
 /// What a span is to its neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,18 +33,6 @@ pub enum SpanKind {
     Consumer,
 }
 
-impl From<SpanKind> for trace::SpanKind {
-    fn from(kind: SpanKind) -> Self {
-        match kind {
-            SpanKind::Internal => Self::Internal,
-            SpanKind::Server => Self::Server,
-            SpanKind::Client => Self::Client,
-            SpanKind::Producer => Self::Producer,
-            SpanKind::Consumer => Self::Consumer,
-        }
-    }
-}
-
 thread_local! {
     static CURRENT: RefCell<Span> = const { RefCell::new(Span::none()) };
 }
@@ -59,7 +46,7 @@ struct Inner {
     context: SpanContext,
     fields: Mutex<Fields>,
     /// None in a trace that nobody keeps.
-    recorded: Option<Mutex<Recorded>>,
+    record: Option<Mutex<Record>>,
     /// Whose fields its lines have, too.
     around: Span,
 }
@@ -73,25 +60,20 @@ impl Span {
         title: fmt::Arguments<'_>,
         fields: &[(&'static str, Value<'_>)],
     ) -> Self {
-        let Some(tracer) = start::tracer() else { return Self::none() };
-        let is_kept = origin.is_kept();
-        let (parent, around) = origin.into_parts();
-        let recorded = is_kept.then(|| record(tracer, parent.as_ref(), kind, title, fields));
-        let context = match &recorded {
-            Some(span) => span.span_context().clone(),
-            None => origin::unseen(parent.as_ref()),
-        };
+        if !start::makes_spans() {
+            return Self::none();
+        }
+        let outbox = if origin.is_kept() { start::outbox() } else { None };
+        let (context, parent, around) = origin.into_parts();
+        let mut record = outbox.map(|to| Record::begin(to, &context, parent.as_ref(), kind, title, SystemTime::now()));
         let mut log = Fields::default();
         for (name, value) in fields {
             value.log(name, &mut log);
+            if let Some(record) = &mut record {
+                record.set(name, value);
+            }
         }
-        Self(Some(Arc::new(Inner {
-            name,
-            context,
-            fields: Mutex::new(log),
-            recorded: recorded.map(Mutex::new),
-            around,
-        })))
+        Self(Some(Arc::new(Inner { name, context, fields: Mutex::new(log), record: record.map(Mutex::new), around })))
     }
 
     /// Returns a span that is nothing: whatever is within it is within the span around it.
@@ -142,28 +124,28 @@ impl Span {
         let Some(inner) = &self.0 else { return };
         let value = value.into();
         value.log(name, &mut lock(&inner.fields));
-        if let (Some(recorded), Some(attribute)) = (&inner.recorded, value.attribute(name)) {
-            lock(recorded).set_attribute(attribute);
+        if let Some(record) = &inner.record {
+            lock(record).set(name, &value);
         }
     }
 
     /// Marks it as failed. The reason is a stable word, never a text with contents.
     pub fn fail(&self, reason: &'static str) {
-        if let Some(recorded) = self.recorded() {
-            lock(recorded).set_status(Status::error(reason));
+        if let Some(record) = self.recorded() {
+            lock(record).fail(reason);
         }
     }
 
     /// Adds something that happened within it to the trace.
     pub(crate) fn add(&self, event: impl FnOnce() -> Event) {
-        if let Some(recorded) = self.recorded() {
+        if let Some(record) = self.recorded() {
             let event = event();
-            lock(recorded).add_event_with_timestamp(event.name, event.timestamp, event.attributes);
+            lock(record).add(&event);
         }
     }
 
-    fn recorded(&self) -> Option<&Mutex<Recorded>> {
-        self.0.as_ref()?.recorded.as_ref()
+    fn recorded(&self) -> Option<&Mutex<Record>> {
+        self.0.as_ref()?.record.as_ref()
     }
 
     /// Returns its place in its trace.
@@ -227,22 +209,6 @@ impl Drop for Lent<'_> {
             self.span.change_places();
         }
     }
-}
-
-/// Shows a span to OpenTelemetry.
-fn record(
-    tracer: &SdkTracer,
-    parent: Option<&SpanContext>,
-    kind: SpanKind,
-    title: fmt::Arguments<'_>,
-    fields: &[(&'static str, Value<'_>)],
-) -> Recorded {
-    // Room for what is set later, too.
-    let mut attributes = Vec::with_capacity(fields.len() + 4);
-    attributes.extend(fields.iter().filter_map(|(name, value)| value.attribute(name)));
-    let title = title.as_str().map_or_else(|| Cow::Owned(title.to_string()), Cow::Borrowed);
-    let builder = tracer.span_builder(title).with_kind(kind.into()).with_attributes(attributes);
-    tracer.build_with_context(builder, &context::below(parent))
 }
 
 /// Whoever panicked left it whole: fields are added one by one.

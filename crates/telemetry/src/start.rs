@@ -5,19 +5,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{MetricExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, TracerProviderBuilder,
-};
-use tokio::runtime::{EnterGuard, Runtime};
+use tokio::runtime::Runtime;
+use tonic::metadata::MetadataMap;
 use tracing::Subscriber;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use crate::export::{Collector, Outbox, Sending};
 use crate::filter::Logged;
 use crate::gather::Gathering;
 use crate::json::JsonLines;
@@ -29,18 +27,12 @@ use crate::{Config, Error, LogFormat, filter, metric, origin};
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the end of the process waits for the last export.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a finished span waits for company.
-const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How many go together when most traces are kept; one batch goes at a time, so this bounds how many are sent in a second.
-const MANY: usize = 512;
-/// How many go together when few are. Those that wait are kept in memory that a busy process would rather have for its requests: a
-/// trace cost it up to three times as much when many went together.
-const FEW: usize = 64;
-/// Share of the traces from which on they are many.
-const MOST: f64 = 0.25;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
-static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+/// Whether spans are made.
+static MAKES_SPANS: AtomicBool = AtomicBool::new(false);
+/// Where those of traces that are kept go; none where nobody takes them.
+static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
 /// Starts logs, traces and metrics for this process.
 ///
@@ -51,26 +43,22 @@ pub fn init(config: Config) -> Result<Guard, Error> {
     if !(0.0..=1.0).contains(&config.sample_ratio) {
         return Err(Error::SampleRatio);
     }
-    let export = config.otlp_endpoint.as_deref().map(Export::to).transpose()?;
+    let resource = Resource::builder().with_service_name(config.service).build();
+    let to = |endpoint| Export::to(endpoint, config.otlp_headers.metadata(), &resource);
+    let export = config.otlp_endpoint.as_deref().map(to).transpose()?;
     if STARTED.swap(true, Ordering::SeqCst) {
         return Err(Error::AlreadyStarted);
     }
-    let resource = Resource::builder().with_service_name(config.service).build();
-    let mut tracers = SdkTracerProvider::builder()
-        .with_resource(resource.clone())
-        // What is not kept is never shown to it.
-        .with_sampler(Sampler::AlwaysOn);
     origin::keep(config.sample_ratio);
     let mut meters = SdkMeterProvider::builder().with_resource(resource).with_reader(metric::reader()?);
-    let mut runtime = None;
-    if let Some(export) = export {
-        tracers = batched(tracers, export.spans, if config.sample_ratio < MOST { FEW } else { MANY });
-        meters = meters.with_reader(PeriodicReader::builder(export.metrics).build());
-        runtime = Some(export.runtime);
+    let mut spans = None;
+    if let Some(Export { collector, metrics, runtime }) = export {
+        meters = meters.with_reader(PeriodicReader::builder(metrics).build());
+        spans = Some(Spans::begin(collector, runtime));
     }
     let lines = (config.log_format == LogFormat::Json).then(Gathering::to_stderr);
-    let guard = Guard { tracers: tracers.build(), meters: meters.build(), runtime, lines: lines.clone() };
-    let _ = TRACER.set(guard.tracers.tracer("nooble"));
+    let guard = Guard { spans, meters: meters.build(), lines: lines.clone() };
+    MAKES_SPANS.store(true, Ordering::Release);
     metric::install(&guard.meters);
     let warnings = Warnings.with_filter(filter::traces());
     let subscriber = Registry::default().with(warnings).with(log(lines, logged));
@@ -81,19 +69,18 @@ pub fn init(config: Config) -> Result<Guard, Error> {
 /// Keeps telemetry alive; [`Guard::shutdown`] sends what is left. Lines of the log are written when it is dropped at the latest.
 #[derive(Debug)]
 pub struct Guard {
-    tracers: SdkTracerProvider,
+    spans: Option<Spans>,
     meters: SdkMeterProvider,
-    runtime: Option<Background>,
     lines: Option<Gathering>,
 }
 
 impl Guard {
     /// Sends everything that is finished now. Waits at most a few seconds; with no collector it returns at once.
     pub fn flush(&self) {
-        if self.runtime.is_some() {
-            let (tracers, meters) = (self.tracers.clone(), self.meters.clone());
+        if let Some(spans) = &self.spans {
+            let (spans, meters) = (spans.sending.clone(), self.meters.clone());
             bounded(move || {
-                let _ = tracers.force_flush();
+                spans.flush();
                 let _ = meters.force_flush();
             });
         }
@@ -101,9 +88,12 @@ impl Guard {
 
     /// Sends what is left, spans first, and stops. Waits at most a few seconds, whatever the collector does.
     pub fn shutdown(self) {
-        let (tracers, meters) = (self.tracers.clone(), self.meters.clone());
+        let spans = self.spans.as_ref().map(|spans| spans.sending.clone());
+        let meters = self.meters.clone();
         bounded(move || {
-            let _ = tracers.shutdown_with_timeout(EXPORT_TIMEOUT);
+            if let Some(spans) = spans {
+                spans.flush();
+            }
             let _ = meters.shutdown_with_timeout(EXPORT_TIMEOUT);
         });
     }
@@ -117,13 +107,19 @@ impl Drop for Guard {
     }
 }
 
-pub(crate) fn tracer() -> Option<&'static SdkTracer> {
-    TRACER.get()
+/// Tells whether spans are made.
+pub(crate) fn makes_spans() -> bool {
+    MAKES_SPANS.load(Ordering::Acquire)
+}
+
+/// Returns where spans go that are of traces that are kept, if anybody takes them.
+pub(crate) fn outbox() -> Option<&'static Outbox> {
+    OUTBOX.get()
 }
 
 /// Lets spans be made in a process that shows them to nobody.
 pub(crate) fn without_export() {
-    TRACER.get_or_init(|| SdkTracerProvider::builder().build().tracer("nooble"));
+    MAKES_SPANS.store(true, Ordering::Release);
 }
 
 /// Does something that may wait for the network on a thread of its own, and gives up on it when it takes too long.
@@ -141,21 +137,38 @@ fn bounded(work: impl FnOnce() + Send + 'static) {
 /// The way to the collector. Its connection lives on a runtime of its own, so that a busy or ending product neither
 /// delays an export nor loses the last one.
 struct Export {
-    spans: SpanExporter,
+    collector: Collector,
     metrics: MetricExporter,
     runtime: Background,
 }
 
 impl Export {
-    fn to(endpoint: &str) -> Result<Self, Error> {
+    fn to(endpoint: &str, headers: MetadataMap, about: &Resource) -> Result<Self, Error> {
         let runtime = Background::start().map_err(|error| Error::Endpoint(error.to_string()))?;
-        let entered = runtime.enter();
-        let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
-        let metrics =
-            MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT).build();
-        drop(entered);
-        let refused = |error: ExporterBuildError| Error::Endpoint(error.to_string());
-        Ok(Self { spans: spans.map_err(refused)?, metrics: metrics.map_err(refused)?, runtime })
+        let (collector, metrics) = {
+            let _within = runtime.0.as_ref().map(Runtime::enter);
+            let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT);
+            let metrics = metrics.with_metadata(headers.clone());
+            (Collector::at(endpoint, EXPORT_TIMEOUT, headers, about)?, metrics.build())
+        };
+        Ok(Self { collector, metrics: metrics.map_err(|error| Error::Endpoint(error.to_string()))?, runtime })
+    }
+}
+
+/// Spans on their way to the collector.
+#[derive(Debug)]
+struct Spans {
+    sending: Sending,
+    _runtime: Background,
+}
+
+impl Spans {
+    fn begin(collector: Collector, runtime: Background) -> Self {
+        let (sending, work) = Sending::begin(OUTBOX.get_or_init(Outbox::default), collector);
+        if let Some(runtime) = &runtime.0 {
+            runtime.spawn(work);
+        }
+        Self { sending, _runtime: runtime }
     }
 }
 
@@ -173,10 +186,6 @@ impl Background {
             .build()
             .map(|runtime| Self(Some(runtime)))
     }
-
-    fn enter(&self) -> Option<EnterGuard<'_>> {
-        self.0.as_ref().map(Runtime::enter)
-    }
 }
 
 impl Drop for Background {
@@ -185,11 +194,6 @@ impl Drop for Background {
             runtime.shutdown_background();
         }
     }
-}
-
-fn batched(tracers: TracerProviderBuilder, exporter: SpanExporter, together: usize) -> TracerProviderBuilder {
-    let config = BatchConfigBuilder::default().with_scheduled_delay(BATCH_DELAY).with_max_export_batch_size(together);
-    tracers.with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config.build()).build())
 }
 
 /// Logs go to standard error: standard output belongs to what a command answers. As JSON where there is something that

@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use opentelemetry::KeyValue;
-
+use crate::export::Scalar;
 use crate::fields::Fields;
 
 /// A value of a field, borrowed: most spans are of traces that nobody keeps, and copy it only into the log's line.
@@ -33,14 +32,14 @@ impl Value<'_> {
         }
     }
 
-    /// Makes it an attribute of a span that is kept.
-    pub(crate) fn attribute(&self, name: &'static str) -> Option<KeyValue> {
+    /// Shows it as what an attribute may be, unless there is none.
+    pub(crate) fn show(&self, write: impl FnOnce(Scalar<'_>)) {
         match self {
-            Self::Absent => None,
-            Self::Number(number) => Some(KeyValue::new(name, *number)),
-            Self::Word(word) => Some(KeyValue::new(name, *word)),
-            Self::Text(text) => Some(KeyValue::new(name, (*text).to_owned())),
-            Self::Shown(shown) => Some(KeyValue::new(name, shown.to_string())),
+            Self::Absent => {}
+            Self::Number(number) => write(Scalar::Number(*number)),
+            Self::Word(word) => write(Scalar::Text(word)),
+            Self::Text(text) => write(Scalar::Text(text)),
+            Self::Shown(shown) => write(Scalar::Text(&shown.to_string())),
         }
     }
 }

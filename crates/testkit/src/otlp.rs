@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::trace::v1 as wire;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::metadata::MetadataMap;
 
 pub use wire::span::SpanKind;
 
@@ -18,11 +19,13 @@ pub use wire::span::SpanKind;
 #[derive(Debug)]
 pub struct Collector {
     spans: Received,
+    headers: Headers,
     endpoint: String,
     server: JoinHandle<()>,
 }
 
 type Received = Arc<Mutex<Vec<Span>>>;
+type Headers = Arc<Mutex<MetadataMap>>;
 
 /// A finished span.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,14 +77,15 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
         let spans = Received::default();
-        let service = TraceServiceServer::new(Receiver(spans.clone()));
+        let headers = Headers::default();
+        let service = TraceServiceServer::new(Receiver { spans: spans.clone(), headers: Arc::clone(&headers) });
         let serving = tonic::transport::Server::builder()
             .add_service(service)
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move {
             serving.await.expect("the collector serves");
         });
-        Self { spans, endpoint, server }
+        Self { spans, headers, endpoint, server }
     }
 
     /// Returns the address to export to.
@@ -94,6 +98,12 @@ impl Collector {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
         spans.sort_by_key(|span| span.start);
         spans
+    }
+
+    /// Returns a header that it was shown with the last spans, empty when there was none.
+    pub fn header(&self, name: &str) -> String {
+        let headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     }
 
     /// Returns what came of one trace.
@@ -176,7 +186,10 @@ impl Tree {
     }
 }
 
-struct Receiver(Received);
+struct Receiver {
+    spans: Received,
+    headers: Headers,
+}
 
 #[tonic::async_trait]
 impl TraceService for Receiver {
@@ -184,7 +197,8 @@ impl TraceService for Receiver {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        let mut received = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.headers.lock().unwrap_or_else(PoisonError::into_inner) = request.metadata().clone();
+        let mut received = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in request.into_inner().resource_spans {
             let about = resource.resource.map(|resource| texts(resource.attributes)).unwrap_or_default();
             let service = about.get("service.name").cloned().unwrap_or_default();

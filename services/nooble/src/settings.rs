@@ -17,6 +17,8 @@ pub(crate) struct Process {
     pub(crate) http: SocketAddr,
     /// Where spans are exported to.
     pub(crate) otlp_endpoint: Option<String>,
+    /// What is shown there.
+    pub(crate) otlp_headers: telemetry::Headers,
     /// Share of traces that are recorded, 0 to 1.
     pub(crate) sampled: f64,
     /// Directives of the log, e.g. `info` or `info,queue=debug`.
@@ -37,6 +39,7 @@ impl Process {
             redis_url,
             http: settings.get("HTTP_ADDRESS", SocketAddr::from(([127, 0, 0, 1], 8008))),
             otlp_endpoint: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            otlp_headers: otlp_headers(settings),
             sampled: settings.get_in("OTEL_TRACES_SAMPLER_ARG", 1.0, 0.0..=1.0),
             log_level: log_level(settings),
             log_json: settings.choose("LOG_FORMAT", "pretty", &[("pretty", false), ("json", true)]),
@@ -51,9 +54,19 @@ impl Process {
             log_level: self.log_level.clone(),
             log_format,
             otlp_endpoint: self.otlp_endpoint.clone(),
+            otlp_headers: self.otlp_headers.clone(),
             sample_ratio: self.sampled,
         })?)
     }
+}
+
+fn otlp_headers(settings: &mut Settings) -> telemetry::Headers {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+    let Some(text) = settings.secret(NAME) else { return telemetry::Headers::default() };
+    text.expose().parse().unwrap_or_else(|error: telemetry::Error| {
+        settings.reject(NAME, error.to_string());
+        telemetry::Headers::default()
+    })
 }
 
 /// Reads the level of the log: LOG_LEVEL, and failing that the mission's ORCHESTRATOR_LOG_LEVEL, which is one word.

@@ -29,6 +29,7 @@
 //! | `nooble_models_first_token_seconds` | `model` | [`model`] |
 //! | `nooble_connection_refused_total` | `port`, `why` | [`connection`] |
 //! | `nooble_tls_certificate_expiry_seconds` | `certificate` | [`tls`] |
+//! | `nooble_telemetry_spans_lost_total` | | `trace` |
 //!
 //! Request metrics have the names of OpenTelemetry's semantic conventions, the others begin with `nooble_<crate>`.
 
@@ -42,6 +43,7 @@ pub mod model;
 pub mod queue;
 pub mod session;
 pub mod tls;
+pub(crate) mod trace;
 
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
@@ -71,6 +73,7 @@ struct Instruments {
     model: model::Instruments,
     tls: tls::Instruments,
     connection: connection::Instruments,
+    trace: trace::Instruments,
 }
 
 /// Returns all metrics in Prometheus' text format; an empty text before [`crate::init`].
@@ -107,6 +110,7 @@ pub(crate) fn install(provider: &SdkMeterProvider) {
         model: model::Instruments::new(&meter),
         tls: tls::Instruments::new(&meter),
         connection: connection::Instruments::new(&meter),
+        trace: trace::Instruments::new(&meter),
     });
 }
 

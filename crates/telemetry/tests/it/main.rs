@@ -7,8 +7,8 @@ use testkit::otlp::{self, Collector};
 
 const REMOTE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// One test, because telemetry starts once per process.
-#[tokio::test]
+/// One test, because telemetry starts once per process. The collector answers while this thread waits for the spans to be sent.
+#[tokio::test(flavor = "multi_thread")]
 async fn spans_arrive_with_their_parents_and_times_and_metrics_are_rendered() {
     before_the_start();
     let collector = Collector::start().await;
@@ -20,6 +20,7 @@ async fn spans_arrive_with_their_parents_and_times_and_metrics_are_rendered() {
         log_level: "error".to_owned(),
         log_format: LogFormat::Json,
         otlp_endpoint: Some(collector.endpoint().to_owned()),
+        otlp_headers: "x-key=a%20key".parse().expect("a header"),
         sample_ratio: 1.0,
     };
     let guard = telemetry::init(config.clone()).expect("the first start succeeds");
@@ -38,6 +39,7 @@ async fn spans_arrive_with_their_parents_and_times_and_metrics_are_rendered() {
     guard.flush();
     let spans = collector.wait_for(|spans| spans.len() >= 4).await;
     assert_eq!(spans.len(), 4, "what was sampled out upstream is not exported");
+    assert_eq!(collector.header("x-key"), "a key");
     let tree = collector.trace("0af7651916cd43dd8448eb211c80319c");
     assert_eq!(tree.path("process query.search"), ["POST /api/chat/send", "send", "process query.search"]);
     let request = tree.find("POST /api/chat/send").expect("the request's span");
