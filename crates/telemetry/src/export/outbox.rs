@@ -10,7 +10,7 @@ use super::wire;
 /// From so many bytes on they are sent, some eighty spans. More would fill the processor's caches, which a busy process would rather
 /// have for its requests, and would not fit into what HTTP/2 sends without asking.
 const ENOUGH: usize = 48 << 10;
-/// So many wait while the collector is away; collectors take twice as much at once. What comes then is lost.
+/// So many wait behind those that are being sent; collectors take twice as much at once. What comes then is lost.
 const MOST: usize = 2 << 20;
 /// `spans` of a `ScopeSpans`
 const SPANS: u32 = 2;
@@ -30,7 +30,7 @@ pub(super) struct Batch {
 }
 
 impl Outbox {
-    /// Takes a span that is over. It never waits: when too many wait already, the span is lost.
+    /// Takes a span that is over. When too many wait already, it is lost.
     pub(super) fn put(&self, span: &[u8]) {
         let mut waiting = self.lock();
         let before = waiting.spans.len();
@@ -53,6 +53,10 @@ impl Outbox {
         // Room for as many again, with the one that makes it enough.
         let empty = Batch { spans: Vec::with_capacity(ENOUGH + ENOUGH / 4), count: 0 };
         mem::replace(&mut *self.lock(), empty)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().count == 0
     }
 
     /// Waits until enough are together.

@@ -165,6 +165,7 @@ async fn taken_by(answers: &[Code]) -> usize {
             drop(begun(outbox, None, UNIX_EPOCH));
             let sending = sending.clone();
             tokio::task::spawn_blocking(move || sending.flush()).await.unwrap();
+            assert!(outbox.is_empty());
         }
     };
     tokio::select! {
@@ -178,8 +179,11 @@ async fn taken_by(answers: &[Code]) -> usize {
 #[tokio::test]
 async fn spans_that_a_collector_does_not_take_now_are_sent_again_and_those_it_will_never_take_are_not() {
     assert_eq!(taken_by(&[]).await, 2);
-    assert_eq!(taken_by(&[Code::Unavailable]).await, 2, "the first one with the second");
-    assert_eq!(taken_by(&[Code::InvalidArgument]).await, 1, "the first one is lost and in nobody's way");
+    assert_eq!(taken_by(&[Code::Unavailable, Code::Aborted]).await, 2, "within one flush");
+    assert_eq!(taken_by(&[Code::Unavailable; 5]).await, 1, "not for ever");
+    for never in [Code::InvalidArgument, Code::ResourceExhausted] {
+        assert_eq!(taken_by(&[never]).await, 1, "the first one is lost and in nobody's way");
+    }
 }
 
 proptest! {

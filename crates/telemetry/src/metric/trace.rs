@@ -11,7 +11,10 @@ pub(super) struct Instruments {
 impl Instruments {
     pub(super) fn new(meter: &Meter) -> Self {
         let lost = meter.u64_counter("nooble_telemetry_spans_lost");
-        Self { lost: lost.with_description("Spans of kept traces that no collector took").build() }
+        let lost = lost.with_description("Spans of kept traces that no collector took").build();
+        // There from the start, so that the first loss is an increase.
+        lost.add(0, &[]);
+        Self { lost }
     }
 }
 

@@ -69,11 +69,13 @@ fn before_the_start() {
     assert_eq!(metric::render(), "");
 }
 
-fn wrong_configs() -> [Config; 3] {
+fn wrong_configs() -> [Config; 5] {
     [
         Config { log_level: "info,queue=loud".to_owned(), ..Config::default() },
         Config { sample_ratio: 1.5, ..Config::default() },
         Config { otlp_endpoint: Some("not an address".to_owned()), ..Config::default() },
+        Config { otlp_endpoint: Some("127.0.0.1:4317".to_owned()), ..Config::default() },
+        Config { otlp_endpoint: Some("https://127.0.0.1:4317".to_owned()), ..Config::default() },
     ]
 }
 
